@@ -1,0 +1,231 @@
+// Package spec is the experiment as plain data: what the language produces,
+// what the manifest records, what travels to agents, balancers and load
+// generators. It imports no HCL. Every field has a JSON name, durations are
+// nanoseconds, sizes are bytes, and times are offsets unless said otherwise.
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Bytes is a size in bytes.
+type Bytes int64
+
+// Sizes in powers of two.
+const (
+	KiB Bytes = 1 << (10 * (iota + 1))
+	MiB
+	GiB
+)
+
+// Named is a policy chosen by name, with its options, defaults filled in.
+type Named struct {
+	Name    string          `json:"name"`
+	Options json.RawMessage `json:"options,omitempty"` // null means all defaults
+}
+
+// Decode fills the options struct at into; an agent builds its policy with it.
+func (n Named) Decode(into any) error {
+	if len(n.Options) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(n.Options))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("options of %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// Experiment is everything a run needs: it is frozen before the first call.
+type Experiment struct {
+	Name        string        `json:"name"`
+	Title       string        `json:"title"`
+	Description string        `json:"description,omitempty"`
+	Seed        uint64        `json:"seed"`
+	Repeat      int           `json:"repeat"`            // executions of each point, at least 1
+	Order       string        `json:"order"`             // "interleaved", "nested" or "random"
+	Cooldown    time.Duration `json:"cooldown_ns"`       // pause between two repeats
+	Timeout     time.Duration `json:"timeout_ns"`        // of one repeat, 0 = none
+	OnFailure   string        `json:"on_failure"`        // "continue" or "stop" at a failed repeat
+	Points      []Point       `json:"points"`            // at least one; without a sweep exactly one
+	Sources     []Source      `json:"sources"`           // the files the experiment was read from
+	Variables   []Variable    `json:"variables"`         // with origins; sensitive values are redacted
+	Skipped     []Skipped     `json:"skipped,omitempty"` // combinations left out by exclude
+}
+
+// Source is a file that the experiment was read from.
+type Source struct {
+	Path   string `json:"path"`   // as given, relative to the working directory
+	SHA256 string `json:"sha256"` // hex
+	Bytes  []byte `json:"-"`
+}
+
+// Variable is the value of an input variable and where it came from.
+type Variable struct {
+	Name   string          `json:"name"`
+	Value  json.RawMessage `json:"value"`  // "(sensitive)" where declared so
+	Origin string          `json:"origin"` // "default", "--var", "AINUR_VAR_x", or a file name
+}
+
+// Skipped is a combination of axis values that an exclude block removed.
+type Skipped struct {
+	Axes   []AxisValue `json:"axes"`
+	Reason string      `json:"reason,omitempty"`
+}
+
+// AxisValue is the value one sweep axis has at a point.
+type AxisValue struct {
+	Name  string          `json:"name"`
+	Value json.RawMessage `json:"value"`
+}
+
+// Point is one combination of sweep axes with everything evaluated for it.
+type Point struct {
+	ID        string      `json:"id"`   // first 8 hex digits of the hash of its axes and content
+	Axes      []AxisValue `json:"axes"` // empty without a sweep
+	Cluster   Cluster     `json:"cluster"`
+	Workers   []Worker    `json:"workers"`            // at least one
+	Balancer  *Balancer   `json:"balancer,omitempty"` // nil: the load goes to the single worker
+	Functions []Function  `json:"functions"`
+	Loads     []Load      `json:"loads"` // run at the same time
+}
+
+// Cluster is a set of hosts.
+type Cluster struct {
+	Name  string `json:"name"`
+	Hosts []Host `json:"hosts"`
+}
+
+// Host is one machine.
+type Host struct {
+	Name       string            `json:"name"`
+	Address    string            `json:"address"`
+	Connection string            `json:"connection"` // "local"
+	Roles      []string          `json:"roles,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+}
+
+// Worker is one agent's configuration.
+type Worker struct {
+	Name      string            `json:"name"` // "node", or pool["w1"] for an instance of for_each
+	Host      string            `json:"host"`
+	Isolation string            `json:"isolation"` // "process"
+	MilliCPU  int64             `json:"milli_cpu"` // capacity; 1000 = one core
+	Memory    Bytes             `json:"memory"`    // capacity for sandboxes
+	Queue     Named             `json:"queue"`
+	KeepAlive Named             `json:"keepalive"`
+	LogLevel  string            `json:"log_level"` // "debug", "info", "warn" or "error"
+	Env       map[string]string `json:"env,omitempty"`
+}
+
+// Balancer is the cluster's entry point.
+type Balancer struct {
+	Name    string   `json:"name"`
+	Host    string   `json:"host"`
+	Workers []string `json:"workers"` // names
+	Policy  Named    `json:"policy"`
+	Port    int      `json:"port"` // of the HTTP front, 0 = any free one
+}
+
+// Function is code with its limits.
+type Function struct {
+	Name         string            `json:"name"`
+	Builtin      string            `json:"builtin,omitempty"` // "hello", "busy", "sleep" or "memory"
+	Runtime      string            `json:"runtime,omitempty"` // "python3", "go" or "exec", with Source
+	Source       string            `json:"source,omitempty"`  // absolute path of a folder (of a file for exec)
+	SourceSHA256 string            `json:"source_sha256,omitempty"`
+	Memory       Bytes             `json:"memory"`
+	MilliCPU     int64             `json:"milli_cpu"`
+	Timeout      time.Duration     `json:"timeout_ns"` // of one execution, not counting queueing and start-up
+	Prewarm      int               `json:"prewarm"`    // sandboxes made before the load starts
+	Env          map[string]string `json:"env,omitempty"`
+	Args         json.RawMessage   `json:"args,omitempty"` // JSON object sent when the load has no payload
+	Profile      *Profile          `json:"profile,omitempty"`
+}
+
+// Profile models a function in virtual time.
+type Profile struct {
+	Warm   Dist  `json:"warm"`   // execution time in a warm sandbox
+	Cold   Dist  `json:"cold"`   // time to make a sandbox ready, without the execution
+	Memory Bytes `json:"memory"` // 0: the function's limit
+}
+
+// Dist is a distribution of durations. The zero value is the constant 0.
+type Dist struct {
+	Kind    string          `json:"kind,omitempty"`       // "" or "constant", "exponential", "lognormal", "uniform" or "empirical"
+	Mean    time.Duration   `json:"mean_ns,omitempty"`    // constant, exponential, lognormal
+	CV      float64         `json:"cv,omitempty"`         // lognormal: standard deviation over mean
+	Min     time.Duration   `json:"min_ns,omitempty"`     // uniform
+	Max     time.Duration   `json:"max_ns,omitempty"`     // uniform
+	Samples []time.Duration `json:"samples_ns,omitempty"` // empirical: sorted; drawn uniformly
+}
+
+// Trace is a recorded workload.
+type Trace struct {
+	Name     string            `json:"name"`
+	Format   string            `json:"format"`   // "iluvatar"
+	Path     string            `json:"path"`     // absolute, of the invocations
+	Metadata string            `json:"metadata"` // absolute, of the functions
+	SHA256   string            `json:"sha256"`   // of the invocations file
+	Map      map[string]string `json:"map"`      // trace function -> function that serves it
+	Calls    int               `json:"calls"`
+	Duration time.Duration     `json:"duration_ns"`
+}
+
+// Load is what one load generator sends. Target is the balancer when the
+// point has one, else the worker.
+type Load struct {
+	Name         string        `json:"name"`
+	Target       string        `json:"target"` // name of a worker or balancer
+	Mix          []Weight      `json:"mix"`    // sorted by function; weights sum to 1; empty for a trace
+	Phases       []Phase       `json:"phases"`
+	Timeout      time.Duration `json:"timeout_ns"`    // client deadline of a call; 0: function timeout + 30 s for start-up
+	MaxInFlight  int           `json:"max_in_flight"` // a safety cap: calls over it are recorded as dropped
+	OnSaturation string        `json:"on_saturation"` // "invalid", "abort" or "record"
+	LagLimit     time.Duration `json:"lag_limit_ns"`  // p99 of lag above it makes the run invalid
+	MeasureFrom  string        `json:"measure_from"`  // "intended" or "actual"
+}
+
+// Weight is a function's share of a load.
+type Weight struct {
+	Function string  `json:"function"`
+	Weight   float64 `json:"weight"`
+}
+
+// Phase is a stretch of load. Warm-up and cool-down are phases named "warmup"
+// and "cooldown" with Record false.
+type Phase struct {
+	Name     string        `json:"name"` // "main" when the load declares no phases
+	Duration time.Duration `json:"duration_ns"`
+	Record   bool          `json:"record"` // false: kept in the calls, left out of statistics
+	Mix      []Weight      `json:"mix,omitempty"`
+	Arrival  Arrival       `json:"arrival"`
+}
+
+// Arrival is an arrival model with its parameters.
+type Arrival struct {
+	Model         string        `json:"model"` // "constant", "poisson", "trace" or "closed"
+	RatePerSecond float64       `json:"rate_per_second,omitempty"`
+	Clients       int           `json:"clients,omitempty"` // closed
+	Think         Dist          `json:"think,omitzero"`    // closed
+	Trace         *Trace        `json:"trace,omitempty"`   // trace
+	Speed         float64       `json:"speed,omitempty"`   // trace: 10 replays ten times faster
+	Start         time.Duration `json:"start_ns,omitempty"`
+}
+
+// Open reports whether calls are sent on a schedule rather than after replies.
+func (a Arrival) Open() bool { return a.Model != "closed" }
+
+// Function returns the function called name, or nil.
+func (p *Point) Function(name string) *Function {
+	for i := range p.Functions {
+		if p.Functions[i].Name == name {
+			return &p.Functions[i]
+		}
+	}
+	return nil
+}
