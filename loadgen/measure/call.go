@@ -29,6 +29,9 @@ var Statuses = []string{OK, UserError, Crashed, OutOfMemory, Timeout, StartFaile
 // order of the fields from Intended to Received, so consecutive differences
 // are the phases, and they sum to the end-to-end latency Received - Intended.
 type Call struct {
+	Point    string // ID
+	Repeat   int    // from 1
+	Load     string
 	Phase    string
 	Record   bool   // counts in statistics
 	Seq      int64  // position in the load's schedule, from 0
@@ -45,7 +48,7 @@ type Call struct {
 	ExecStart    int64 // user code began
 	ExecEnd      int64 // user code ended
 	Replied      int64 // agent sent the reply
-	Received     int64 // generator received the reply
+	Received     int64 // generator received the reply, or learned that none will come
 
 	ColdKind string // "cold", "prewarmed", "warm", or "" when it never had a sandbox
 	Status   string

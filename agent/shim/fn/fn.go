@@ -1,0 +1,136 @@
+// Package fn is the SDK for functions written in Go.
+//
+//	func main() {
+//		fn.Serve(func(ctx context.Context, args map[string]any) (any, error) {
+//			return map[string]any{"hello": args["name"]}, nil
+//		})
+//	}
+//
+// It imports the standard library alone: a copy of it is built into every function.
+package fn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/ainur-faas/ainur/agent/shim/wire"
+)
+
+// maxError bounds the text of an error, in bytes.
+const maxError = 8 << 10
+
+// Serve runs f for each invocation, one at a time, and does not return. What f
+// returns is encoded as JSON. An error or a panic of f is a user error: the
+// sandbox stays and serves the next invocation.
+func Serve(f func(ctx context.Context, args map[string]any) (any, error)) {
+	ServeRaw(func(ctx context.Context, raw []byte) ([]byte, error) {
+		var args map[string]any
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, fmt.Errorf("the arguments are no JSON object: %w", err)
+		}
+		result, err := f(ctx, args)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(result)
+	})
+}
+
+// ServeRaw is Serve for functions that read and write JSON themselves. The
+// arguments are valid during the call only.
+func ServeRaw(f func(ctx context.Context, args []byte) ([]byte, error)) {
+	conn, err := connect()
+	if err == nil {
+		err = serve(conn, f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ainur function:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// connect opens the socket that the agent has left.
+func connect() (io.ReadWriter, error) {
+	if path := os.Getenv(wire.Socket); path != "" {
+		return net.Dial("unix", path)
+	}
+	fd, err := strconv.Atoi(os.Getenv(wire.FD))
+	if err != nil {
+		return nil, fmt.Errorf("neither %s nor %s is set: a function is started by an ainur agent", wire.FD, wire.Socket)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("descriptor %d: %w", fd, err)
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "agent"), nil
+}
+
+func serve(rw io.ReadWriter, f func(context.Context, []byte) ([]byte, error)) error {
+	conn, times := wire.NewConn(rw), make([]byte, 0, wire.TimesSize)
+	if err := conn.Write(wire.Ready, 0); err != nil {
+		return err
+	}
+	for {
+		frame, err := conn.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if frame.Type != wire.Invoke {
+			return fmt.Errorf("%w: type %d where an invocation should be", wire.ErrMalformed, frame.Type)
+		}
+		start := monotonic()
+		result, err := call(f, frame.Payload)
+		times = wire.AppendTimes(times[:0], start, monotonic())
+		if err == nil {
+			err = conn.Write(wire.Result, frame.ID, times, result)
+			if !errors.Is(err, wire.ErrTooLarge) {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			err = fmt.Errorf("the result has %d bytes: %w", len(result), err)
+		}
+		text := err.Error()
+		if err := conn.Write(wire.UserError, frame.ID, times, []byte(text[:min(len(text), maxError)])); err != nil {
+			return err
+		}
+	}
+}
+
+// call makes a panic an error.
+func call(f func(context.Context, []byte) ([]byte, error), args []byte) (result []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f(context.Background(), args)
+}
+
+// began is a moment by Go's clock and by CLOCK_MONOTONIC, on which Go's runs.
+var began, base = func() (time.Time, int64) {
+	var ts syscall.Timespec
+	const clockMonotonic = 1
+	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&ts)), 0)
+	if errno != 0 {
+		panic("no CLOCK_MONOTONIC: " + errno.Error())
+	}
+	return time.Now(), ts.Nano()
+}()
+
+func monotonic() int64 { return base + int64(time.Since(began)) }

@@ -1,0 +1,128 @@
+// Package route is the balancer's core: who is a member, what is in flight
+// where, and which worker an invocation goes to. It is sans-IO: balancer/proxy
+// drives it in real time, orchestrator/sim in virtual time.
+package route
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/ainur-faas/ainur/balancer/policy"
+)
+
+// Core is the state of one balancer. It is not safe for concurrent use. Times
+// count from its start and never decrease.
+type Core struct {
+	policy  policy.Policy
+	lease   time.Duration
+	members []Member        // in order of ID
+	view    []policy.Member // of the usable ones, for the policy
+	usable  []int           // their indices in members
+	lastID  uint64
+}
+
+// Member is a worker that has a lease.
+type Member struct {
+	ID          uint64 // of this membership
+	Worker      string
+	Address     string
+	Incarnation string
+	MilliCPU    int64
+	Expires     time.Duration
+	InFlight    int
+	Suspect     bool // could not be reached, and has not renewed its lease since
+}
+
+// New returns a Core without members, whose leases last so long.
+func New(p policy.Policy, lease time.Duration) *Core { return &Core{policy: p, lease: lease} }
+
+// Join gives a worker a lease, or renews it. It returns the member, and whether
+// it is a new one: the first of its name, or a new incarnation, in which case the old member
+// is gone and what it had in flight is lost.
+func (c *Core) Join(now time.Duration, worker, address, incarnation string, milliCPU int64) (m Member, joined bool) {
+	i := slices.IndexFunc(c.members, func(m Member) bool { return m.Worker == worker })
+	if i >= 0 && c.members[i].Incarnation == incarnation && c.members[i].Expires > now {
+		m := &c.members[i]
+		m.Expires, m.Suspect = now+c.lease, false
+		return *m, false
+	}
+	if i >= 0 {
+		c.members = slices.Delete(c.members, i, i+1)
+	}
+	c.lastID++
+	m = Member{ID: c.lastID, Worker: worker, Address: address, Incarnation: incarnation, MilliCPU: milliCPU, Expires: now + c.lease}
+	c.members = append(c.members, m)
+	return m, true
+}
+
+// Leave ends the membership of an incarnation of a worker, if it still has it.
+func (c *Core) Leave(worker, incarnation string) {
+	c.members = slices.DeleteFunc(c.members, func(m Member) bool { return m.Worker == worker && m.Incarnation == incarnation })
+}
+
+// Expire ends the memberships whose lease has run out and returns them.
+func (c *Core) Expire(now time.Duration) (gone []Member) {
+	c.members = slices.DeleteFunc(c.members, func(m Member) bool {
+		if m.Expires > now {
+			return false
+		}
+		gone = append(gone, m)
+		return true
+	})
+	return gone
+}
+
+// Deadline says when the next lease runs out, false when there is none.
+func (c *Core) Deadline() (at time.Duration, ok bool) {
+	for _, m := range c.members {
+		if !ok || m.Expires < at {
+			at, ok = m.Expires, true
+		}
+	}
+	return at, ok
+}
+
+// Pick chooses the member for an invocation and counts it as in flight there
+// until Done. Members that are suspect, or are named in avoid, are not chosen; ok is
+// false when there is no other.
+func (c *Core) Pick(now time.Duration, avoid ...uint64) (m Member, ok bool) {
+	c.view, c.usable = c.view[:0], c.usable[:0]
+	for i, m := range c.members {
+		if m.Expires > now && !m.Suspect && !slices.Contains(avoid, m.ID) {
+			c.view = append(c.view, policy.Member{ID: m.ID, InFlight: m.InFlight, MilliCPU: m.MilliCPU})
+			c.usable = append(c.usable, i)
+		}
+	}
+	if len(c.view) == 0 {
+		return Member{}, false
+	}
+	chosen := &c.members[c.usable[c.policy.Pick(c.view)]]
+	chosen.InFlight++
+	return *chosen, true
+}
+
+// Done ends an invocation at the member with this id, which may be gone.
+func (c *Core) Done(id uint64) {
+	if m := c.member(id); m != nil {
+		m.InFlight--
+	}
+}
+
+// Suspect leaves a member out of choice until it renews its lease.
+func (c *Core) Suspect(id uint64) {
+	if m := c.member(id); m != nil {
+		m.Suspect = true
+	}
+}
+
+// Members returns the members in the order they joined.
+func (c *Core) Members() []Member { return slices.Clone(c.members) }
+
+func (c *Core) member(id uint64) *Member {
+	i, ok := slices.BinarySearchFunc(c.members, id, func(m Member, id uint64) int { return cmp.Compare(m.ID, id) })
+	if !ok {
+		return nil
+	}
+	return &c.members[i]
+}

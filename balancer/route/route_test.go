@@ -1,0 +1,129 @@
+package route_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ainur-faas/ainur/balancer/policy"
+	"github.com/ainur-faas/ainur/balancer/route"
+)
+
+const lease = 3 * time.Second
+
+func TestLease(t *testing.T) {
+	c := route.New(&policy.RoundRobin{}, lease)
+	if _, ok := c.Pick(0); ok {
+		t.Error("picked one of none")
+	}
+	a, joined := c.Join(0, "a", "host:1", "i1", 1000)
+	if !joined {
+		t.Error("the first join is none")
+	}
+	if _, joined := c.Join(2*time.Second, "a", "host:1", "i1", 1000); joined {
+		t.Error("a renewal is a join")
+	}
+	if at, ok := c.Deadline(); !ok || at != 5*time.Second {
+		t.Errorf("deadline %v, %v, want 5s", at, ok)
+	}
+	if got, ok := c.Pick(4 * time.Second); !ok || got.ID != a.ID {
+		t.Errorf("picked %+v, %v", got, ok)
+	}
+	if got, ok := c.Pick(5 * time.Second); ok {
+		t.Errorf("picked %+v whose lease is over", got)
+	}
+	if gone := c.Expire(5 * time.Second); len(gone) != 1 || gone[0].InFlight != 1 {
+		t.Errorf("gone: %+v", gone)
+	}
+	c.Done(a.ID) // of one that is gone
+	if b, joined := c.Join(6*time.Second, "a", "host:1", "i1", 1000); !joined || b.ID == a.ID || b.InFlight != 0 {
+		t.Errorf("rejoined as %+v, %v", b, joined)
+	}
+}
+
+func TestRestartIsANewMember(t *testing.T) {
+	c := route.New(&policy.RoundRobin{}, lease)
+	old, _ := c.Join(0, "a", "host:1", "i1", 1000)
+	c.Pick(0)
+	now, joined := c.Join(time.Second, "a", "host:2", "i2", 1000)
+	if !joined || now.ID == old.ID || now.InFlight != 0 || now.Address != "host:2" || len(c.Members()) != 1 {
+		t.Errorf("after a restart: %+v, %+v", now, c.Members())
+	}
+	c.Leave("a", "i1") // late, of the old incarnation
+	if len(c.Members()) != 1 {
+		t.Error("the new incarnation left with the old")
+	}
+	c.Leave("a", "i2")
+	if len(c.Members()) != 0 {
+		t.Error("did not leave")
+	}
+}
+
+func TestSuspectAndAvoid(t *testing.T) {
+	c := route.New(&policy.LeastInFlight{}, lease)
+	a, _ := c.Join(0, "a", "", "i", 1000)
+	b, _ := c.Join(0, "b", "", "i", 1000)
+	c.Suspect(a.ID)
+	for range 3 {
+		if got, _ := c.Pick(0); got.ID != b.ID {
+			t.Errorf("picked %s, which is suspect", got.Worker)
+		}
+	}
+	if _, ok := c.Pick(0, b.ID); ok {
+		t.Error("picked a member to avoid")
+	}
+	c.Join(1, "a", "", "i", 1000)
+	if got, _ := c.Pick(1); got.ID != a.ID {
+		t.Error("a renewed member is still suspect")
+	}
+}
+
+// Whatever happens: a pick has a live lease, and picked = done + in flight at
+// members that are still there + lost with members that went.
+func TestConservation(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := route.New(rapid.SampledFrom([]policy.Policy{&policy.RoundRobin{}, &policy.LeastInFlight{}}).Draw(t, "policy"), lease)
+		var now time.Duration
+		inFlight := map[uint64]int{} // by member that is there
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			now += time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "pass"))
+			worker := fmt.Sprint("w", rapid.IntRange(0, 3).Draw(t, "worker"))
+			incarnation := fmt.Sprint("i", rapid.IntRange(0, 1).Draw(t, "incarnation"))
+			switch rapid.IntRange(0, 5).Draw(t, "event") {
+			case 0, 1:
+				c.Join(now, worker, "", incarnation, 1000)
+			case 2:
+				c.Leave(worker, incarnation)
+			case 3:
+				c.Expire(now)
+			case 4:
+				if m, ok := c.Pick(now); ok {
+					inFlight[m.ID]++
+					if m.Expires <= now {
+						t.Fatalf("picked %+v at %v", m, now)
+					}
+				}
+			case 5:
+				for _, m := range c.Members() {
+					if inFlight[m.ID] > 0 {
+						c.Done(m.ID)
+						inFlight[m.ID]--
+						break
+					}
+				}
+			}
+			seen := map[string]bool{}
+			for _, m := range c.Members() {
+				if m.InFlight != inFlight[m.ID] {
+					t.Fatalf("%+v has %d in flight", m, inFlight[m.ID])
+				}
+				if seen[m.Worker] {
+					t.Fatalf("%s is a member twice", m.Worker)
+				}
+				seen[m.Worker] = true
+			}
+		}
+	})
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/ainur-faas/ainur/agent/live"
+	"github.com/ainur-faas/ainur/agent/sandbox/process"
+	"github.com/ainur-faas/ainur/balancer/policy"
+	"github.com/ainur-faas/ainur/balancer/proxy"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/loadgen/client"
+	"github.com/ainur-faas/ainur/orchestrator"
+)
+
+// The daemons are the roles that ainur starts on hosts: the same binary, so
+// that versions cannot differ.
+
+func (c *cli) agentCommand() *cobra.Command {
+	var listen, dir, runID, balancer string
+	var lifeline bool
+	cmd := &cobra.Command{
+		Use:   "agent CONFIG.json",
+		Short: "Serve a worker: run functions in sandboxes on this host",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var w spec.Worker
+			if err := readJSON(args[0], &w); err != nil {
+				return exit(exitUsage, err)
+			}
+			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
+			defer stop()
+			return c.agent(ctx, w, listen, dir, runID, balancer)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&listen, "listen", "127.0.0.1:0", "address of the gRPC server")
+	flags.StringVar(&dir, "dir", "", "folder for code, sockets and logs (required)")
+	flags.StringVar(&runID, "run", "", "id of the run, which labels all that the agent makes (required)")
+	flags.StringVar(&balancer, "balancer", "", "address of the balancer to join")
+	flags.BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
+	must(cmd.MarkFlagRequired("dir"))
+	must(cmd.MarkFlagRequired("run"))
+	return cmd
+}
+
+func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, balancer string) (err error) {
+	log := logger(c.stderr, w.LogLevel)
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", w.Name, err)
+	}
+	isolation, err := process.New(process.Options{Dir: dir, RunID: runID, Log: log})
+	if err != nil {
+		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
+	}
+	defer func() { err = errors.Join(err, isolation.Close()) }()
+	agent, err := live.New(live.Options{Worker: w, RunID: runID, Version: version, Isolation: isolation, Dir: dir, Log: log})
+	if err != nil {
+		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
+	}
+	defer func() { err = errors.Join(err, agent.Close()) }()
+	server := live.NewServer(agent).GRPC()
+	leased := make(chan struct{})
+	if balancer == "" {
+		close(leased)
+	} else {
+		conn, err := grpc.NewClient(balancer, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return errors.Join(fmt.Errorf("balancer %s: %w", balancer, err), listener.Close())
+		}
+		defer conn.Close()
+		go func() {
+			defer close(leased)
+			agent.Lease(ctx, conn, listener.Addr().String())
+		}()
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		<-leased // nothing new comes from the balancer
+		server.Stop()
+	}()
+	if err := c.ready(orchestrator.Ready{Address: listener.Addr().String()}); err != nil {
+		return err
+	}
+	err = server.Serve(listener)
+	<-stopped
+	return err
+}
+
+func (c *cli) balancerCommand() *cobra.Command {
+	var listen, http string
+	var lifeline bool
+	cmd := &cobra.Command{
+		Use:   "balancer CONFIG.json",
+		Short: "Serve as the cluster's entry point: choose a worker for each invocation",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var b spec.Balancer
+			if err := readJSON(args[0], &b); err != nil {
+				return exit(exitUsage, err)
+			}
+			chosen, err := policy.Builtin().Build(b.Policy.Name, b.Policy.Decode)
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
+			defer stop()
+			grpcListener, err := net.Listen("tcp", listen)
+			if err != nil {
+				return fmt.Errorf("balancer %s: %w", b.Name, err)
+			}
+			httpListener, err := net.Listen("tcp", http)
+			if err != nil {
+				return errors.Join(fmt.Errorf("balancer %s: %w", b.Name, err), grpcListener.Close())
+			}
+			if err := c.ready(orchestrator.Ready{Address: grpcListener.Addr().String(), HTTP: httpListener.Addr().String()}); err != nil {
+				return err
+			}
+			return proxy.New(proxy.Options{Policy: chosen, Log: logger(c.stderr, "info")}).Serve(ctx, grpcListener, httpListener)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the gRPC server")
+	cmd.Flags().StringVar(&http, "http", "127.0.0.1:0", "address of the HTTP front")
+	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
+	return cmd
+}
+
+func (c *cli) loadCommand() *cobra.Command {
+	var lifeline bool
+	cmd := &cobra.Command{
+		Use:   "load JOB.json",
+		Short: "Generate one load and record every call",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var job client.Job
+			if err := readJSON(args[0], &job); err != nil {
+				return exit(exitUsage, err)
+			}
+			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
+			defer stop()
+			out := json.NewEncoder(c.stdout)
+			if err := c.ready(orchestrator.Ready{}); err != nil {
+				return err
+			}
+			_, err := client.Run(ctx, job, func(p client.Progress) {
+				_ = out.Encode(p) // whoever reads it may have gone; the calls are what counts
+			})
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
+	return cmd
+}
+
+// ready tells whoever started the daemon that it serves.
+func (c *cli) ready(r orchestrator.Ready) error { return json.NewEncoder(c.stdout).Encode(r) }
+
+// daemonContext ends with a signal or, with a lifeline, when whoever holds the
+// other end of standard input ends, however it does.
+func (c *cli) daemonContext(ctx context.Context, lifeline bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if lifeline {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // ends when the other end does
+			cancel()
+		}()
+	}
+	return ctx, cancel
+}
+
+func logger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+func readJSON(path string, into any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// must is for errors that only a mistake in this program can make.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/ainur-faas/ainur/agent/sandbox/process"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/loadgen/client"
+	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/report"
+	"github.com/ainur-faas/ainur/orchestrator/result"
+	"github.com/ainur-faas/ainur/orchestrator/sim"
+)
+
+// executeFlags are those of run and simulate.
+type executeFlags struct {
+	experiment string
+	repeat     int
+	seed       uint64
+}
+
+func (f *executeFlags) add(c *cli, cmd *cobra.Command) {
+	c.varFlags(cmd)
+	cmd.Flags().StringVar(&f.experiment, "experiment", "", "the experiment, where there are several")
+	cmd.Flags().IntVar(&f.repeat, "repeat", 0, "repeats of each point, instead of the experiment's")
+	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "seed, instead of the experiment's")
+}
+
+// apply overrides what flags were given for; the manifest records the command.
+func (f *executeFlags) apply(cmd *cobra.Command, exp *spec.Experiment) error {
+	if cmd.Flags().Changed("repeat") {
+		if f.repeat < 1 {
+			return exit(exitUsage, fmt.Errorf("--repeat is %d, want 1 or more", f.repeat))
+		}
+		exp.Repeat = f.repeat
+	}
+	if cmd.Flags().Changed("seed") {
+		exp.Seed = f.seed
+	}
+	return nil
+}
+
+func (c *cli) runCommand() *cobra.Command {
+	var flags executeFlags
+	cmd := &cobra.Command{
+		Use:   "run [PATH]",
+		Short: "Run an experiment: start, load, collect, assert, report",
+		Args:  args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.execute(cmd, args, &flags, func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcl.Diagnostics, error) {
+				state, err := orchestrator.OpenState(orchestrator.StateDir())
+				if err != nil {
+					return nil, nil, err
+				}
+				executable, err := os.Executable()
+				if err != nil {
+					return nil, nil, errors.Join(err, state.Close())
+				}
+				host := orchestrator.Local{Executable: executable, State: state, Reclaim: reclaim}
+				run, diags, err := orchestrator.Run(ctx, exp, host, o)
+				return run, diags, errors.Join(err, state.Close())
+			})
+		},
+	}
+	flags.add(c, cmd)
+	return cmd
+}
+
+func (c *cli) simulateCommand() *cobra.Command {
+	var flags executeFlags
+	var from string
+	cmd := &cobra.Command{
+		Use:   "simulate [PATH]",
+		Short: "Run an experiment in virtual time, with the same schedulers",
+		Args:  args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.execute(cmd, args, &flags, func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcl.Diagnostics, error) {
+				var model sim.Model
+				if from != "" {
+					finished, err := result.Open(from, c.results)
+					if err != nil {
+						return nil, nil, err
+					}
+					if model, err = orchestrator.Measured(finished); err != nil {
+						return nil, nil, err
+					}
+				}
+				return orchestrator.Simulate(ctx, exp, model, o)
+			})
+		},
+	}
+	flags.add(c, cmd)
+	cmd.Flags().StringVar(&from, "from", "", "take durations from a finished run instead of the profiles: id, folder or latest")
+	return cmd
+}
+
+type executor func(context.Context, *spec.Experiment, orchestrator.Options) (*result.Run, hcl.Diagnostics, error)
+
+// execute plans, executes and reports.
+func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, do executor) error {
+	m, exp, err := c.plan(args, flags.experiment)
+	if err != nil {
+		return err
+	}
+	if err := flags.apply(cmd, exp); err != nil {
+		return err
+	}
+	screen := newScreen(c)
+	run, diags, err := do(cmd.Context(), exp, orchestrator.Options{
+		Results: c.results, Command: os.Args, Conclude: m.Conclude, Progress: screen.show,
+		Log: slog.New(slog.NewTextHandler(c.stderr, nil)),
+	})
+	screen.clear()
+	c.diags = append(c.diags, diags...)
+	if err != nil {
+		return err
+	}
+	if err := c.answer(run); err != nil {
+		return err
+	}
+	return verdict(run, diags)
+}
+
+// answer prints what a run came to.
+func (c *cli) answer(run *result.Run) error {
+	if c.output == "json" {
+		c.data = result.Document(run)
+		return nil
+	}
+	if !c.quiet {
+		if err := report.Summary(c.stdout, run); err != nil {
+			return err
+		}
+	}
+	return report.Final(c.stdout, run)
+}
+
+// verdict is the exit code of a run that was reported.
+func verdict(run *result.Run, diags hcl.Diagnostics) error {
+	valid, _ := run.Verdict()
+	switch {
+	case run.Manifest.Interrupted:
+		return exit(exitInterrupted, errSaid)
+	case !valid:
+		return exit(exitInvalid, errSaid)
+	case diags.HasErrors():
+		return exit(exitFailed, errSaid)
+	case run.Tally().Failed > 0:
+		return exit(exitAssertions, errSaid)
+	default:
+		return nil
+	}
+}
+
+// reclaim removes the sandboxes that the agents of a killed run left.
+func reclaim(runID, dir string) ([]string, error) {
+	isolation, err := process.New(process.Options{Dir: dir, RunID: runID, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	removed, err := isolation.Reclaim()
+	return removed, errors.Join(err, isolation.Close())
+}
+
+// screen shows progress on standard error: one line that changes on a terminal,
+// else a line for each step.
+type screen struct {
+	w        io.Writer
+	quiet    bool
+	terminal bool
+	shown    bool // a line that will change is on the terminal
+	last     time.Time
+}
+
+func newScreen(c *cli) *screen {
+	return &screen{w: c.stderr, quiet: c.quiet, terminal: isTerminal(c.stderr)}
+}
+
+// heartbeat is how often a load is reported where there is no terminal.
+const heartbeat = 30 * time.Second
+
+func (s *screen) show(p orchestrator.Progress) {
+	if s.quiet {
+		return
+	}
+	switch p.Stage {
+	case "reclaim":
+		s.line(p.Message)
+	case "start":
+		s.last = time.Now()
+		s.line(fmt.Sprintf("point %s  repeat %d  (%d of %d)", axes(p.Point), p.Repeat, p.Step, p.Steps))
+	case "load":
+		var l client.Progress
+		if err := json.Unmarshal(p.Load, &l); err != nil {
+			return
+		}
+		if !s.terminal && time.Since(s.last) < heartbeat {
+			return
+		}
+		s.last = time.Now()
+		text := fmt.Sprintf("  %s %5.1fs  offered %d  completed %d  failed %d  in flight %d  p50 %.2f ms  p99 %.2f ms  lag p99 %.2f ms",
+			l.Phase, l.Elapsed.Seconds(), l.Offered, l.Completed, l.Failed, l.InFlight, ms(l.LatencyP50), ms(l.LatencyP99), ms(l.LagP99))
+		if !s.terminal {
+			s.line(text)
+			return
+		}
+		fmt.Fprintf(s.w, "\r\x1b[K%s", text)
+		s.shown = true
+	}
+}
+
+func (s *screen) line(text string) {
+	s.clear()
+	fmt.Fprintln(s.w, text)
+}
+
+// clear takes away the line that changes.
+func (s *screen) clear() {
+	if s.shown {
+		fmt.Fprint(s.w, "\r\x1b[K")
+		s.shown = false
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func axes(p *spec.Point) string {
+	if len(p.Axes) == 0 {
+		return p.ID
+	}
+	parts := make([]string, len(p.Axes))
+	for i, a := range p.Axes {
+		parts[i] = a.Name + "=" + result.AxisText(a)
+	}
+	return strings.Join(parts, " ")
+}

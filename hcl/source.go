@@ -1,0 +1,130 @@
+package hcl
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/ainur-faas/ainur/hcl/decode"
+	"github.com/ainur-faas/ainur/hcl/diag"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// args is the argument object of a function as JSON, nil for an empty one.
+func (b *builder) args(in *instance) json.RawMessage {
+	v := decode.Get[cty.Value](in.Block, "args")
+	if v == cty.NilVal || !v.IsWhollyKnown() {
+		return nil
+	}
+	if t := v.Type(); !t.IsObjectType() && !t.IsMapType() {
+		at := in.Attrs["args"].Range
+		b.report(diag.Problem{ID: "AIN1203", Summary: "args wants an object, got " + t.FriendlyName(), At: &at, Notes: []diag.Note{diag.Help("write args = { ms = 20 }")}})
+		return nil
+	}
+	if v.LengthInt() == 0 {
+		return nil
+	}
+	return marshal(v)
+}
+
+// source resolves, checks and hashes the code of a function.
+func (b *builder) source(in *instance, f *spec.Function) {
+	builtin, runtime, source := in.Attrs["builtin"].Given, in.Attrs["runtime"].Given, in.Attrs["source"].Given
+	switch {
+	case builtin && (runtime || source):
+		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " has builtin and source: keep one", At: &in.Range})
+		return
+	case !builtin && !(runtime && source):
+		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " needs builtin, or runtime and source", At: &in.Range})
+		return
+	case builtin || f.Runtime == "" || in.Unknown("source"):
+		return
+	}
+	f.Source = b.m.path(decode.Get[string](in.Block, "source"))
+	at := in.Attrs["source"].Range
+	if err := checkSource(f.Runtime, f.Source); err != nil {
+		b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
+		return
+	}
+	sum, err := hashTree(f.Source)
+	if err != nil {
+		b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
+	}
+	f.SourceSHA256 = sum
+}
+
+// checkSource reports code that its runtime could not start.
+func checkSource(runtime, path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case os.IsNotExist(err):
+		return fmt.Errorf("%s does not exist", path)
+	case err != nil:
+		return err
+	case runtime == "exec":
+		if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			return fmt.Errorf("%s is not an executable file", path)
+		}
+		return nil
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder, which runtime %s needs", path, runtime)
+	}
+	pattern := map[string]string{"python3": "main.py", "go": "*.go"}[runtime]
+	if found, err := filepath.Glob(filepath.Join(path, pattern)); err != nil || len(found) == 0 {
+		return fmt.Errorf("%s holds no %s, which runtime %s needs", path, pattern, runtime)
+	}
+	return nil
+}
+
+// hashTree is the SHA-256 over names and contents of the files at path, in
+// lexical order, leaving out hidden ones and what Python caches.
+func hashTree(path string) (string, error) {
+	sum := sha256.New()
+	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name != path && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "__pycache__") {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if entry.IsDir() {
+			return nil
+		}
+		rel, err := filepath.Rel(path, name)
+		if err != nil {
+			return err
+		}
+		return hashFile(sum, filepath.ToSlash(rel), name)
+	})
+	if err != nil {
+		return "", fmt.Errorf("hash %s: %w", path, err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// hashFile adds a name, a size and the content, so that no two trees run together.
+func hashFile(w io.Writer, name, path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fmt.Fprintf(w, "%s\x00%d\x00", name, info.Size())
+	_, err = io.Copy(w, f)
+	return err
+}

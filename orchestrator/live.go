@@ -1,0 +1,442 @@
+package orchestrator
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	pb "github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/agent/image"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/loadgen/client"
+	"github.com/ainur-faas/ainur/orchestrator/plan"
+	"github.com/ainur-faas/ainur/orchestrator/result"
+)
+
+// startTimeout is how long daemons may take to serve, and functions to be prewarmed.
+const startTimeout = 60 * time.Second
+
+// Local is the host that this process runs on.
+type Local struct {
+	Executable string // this binary
+	State      *State
+	// Reclaim removes what a run that was killed left behind, and names it.
+	Reclaim func(runID, dir string) (removed []string, err error)
+}
+
+// Run executes exp live. Functions are built before anything is started.
+func Run(ctx context.Context, exp *spec.Experiment, host Local, o Options) (*result.Run, hcl.Diagnostics, error) {
+	if err := host.reclaim(o); err != nil {
+		return nil, nil, err
+	}
+	code, err := stage(ctx, exp)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, steps, err := begin(ctx, exp, o, result.Live)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := host.State.Run(x.run.Manifest.RunID)
+	if err != nil {
+		return nil, nil, errors.Join(err, x.run.Close())
+	}
+	x.engine = &live{host: host, runID: x.run.Manifest.RunID, dir: dir, code: code, progress: x.progress}
+	return x.execute(ctx, steps)
+}
+
+// reclaim removes the leftovers of runs that ended without cleaning up: we hold
+// the lock, so every run that is still there has.
+func (h Local) reclaim(o Options) error {
+	ids, err := h.State.Leftovers()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		dir, err := h.State.Run(id)
+		if err != nil {
+			return err
+		}
+		removed, err := h.Reclaim(id, dir)
+		if err != nil {
+			return fmt.Errorf("reclaim what run %s left: %w", id, err)
+		}
+		if err := h.State.Forget(id); err != nil {
+			return fmt.Errorf("reclaim what run %s left: %w", id, err)
+		}
+		if o.Progress != nil {
+			o.Progress(Progress{Stage: "reclaim", Message: fmt.Sprintf("run %s was killed; reclaimed %s", id, listed(removed))})
+		}
+	}
+	return nil
+}
+
+func listed(removed []string) string {
+	if len(removed) == 0 {
+		return "its folder"
+	}
+	return strings.Join(removed, ", ")
+}
+
+// stage builds the code of every function that has a source, once for each.
+func stage(ctx context.Context, exp *spec.Experiment) (map[string][]byte, error) {
+	code := map[string][]byte{}
+	for i := range exp.Points {
+		for j := range exp.Points[i].Functions {
+			f := &exp.Points[i].Functions[j]
+			if f.Builtin != "" {
+				continue
+			}
+			key := codeKey(*f)
+			if code[key] == nil {
+				staged, _, err := image.Stage(ctx, *f)
+				if err != nil {
+					return nil, fmt.Errorf("function %s: %w", f.Name, err)
+				}
+				code[key] = staged
+			}
+		}
+	}
+	return code, nil
+}
+
+func codeKey(f spec.Function) string { return f.Runtime + " " + f.Source }
+
+// live is the engine of real time on this host.
+type live struct {
+	host     Local
+	runID    string
+	dir      string
+	code     map[string][]byte // by codeKey
+	progress func(Progress)
+}
+
+func (*live) decisions() (string, bool) { return "", false }
+
+func (l *live) close() error { return l.host.State.Forget(l.runID) }
+
+// deployment is the daemons of one repeat.
+type deployment struct {
+	*live
+	point     *spec.Point
+	dir       string // for sockets, code and configuration; removed at the end
+	results   string // the repeat's folder
+	workers   []*daemon
+	addresses []string // of workers
+	balancer  *daemon
+	target    string // where the load goes
+	watch     context.Context
+	lost      context.CancelCauseFunc // ends watch when a daemon ends by itself
+	stopping  chan struct{}           // closed when daemons are meant to end
+}
+
+func (l *live) repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (out outcome, err error) {
+	d := &deployment{live: l, point: point, results: dir, stopping: make(chan struct{})}
+	if d.dir, err = os.MkdirTemp(l.dir, "rep-"); err != nil {
+		return outcome{}, err
+	}
+	d.watch, d.lost = context.WithCancelCause(ctx)
+	defer d.lost(nil)
+	defer func() { err = errors.Join(err, d.stop()) }()
+	if err := d.start(d.watch); err != nil {
+		return outcome{}, d.cause(err)
+	}
+	if err := d.register(d.watch); err != nil {
+		return outcome{}, d.cause(err)
+	}
+	if out.limitations, err = d.limitations(d.watch); err != nil {
+		return out, d.cause(err)
+	}
+	out.metrics = spec.RepeatMetrics{}
+	for i := range point.Loads {
+		got, err := d.load(point.Loads[i], step)
+		if err != nil {
+			return out, d.cause(err)
+		}
+		out.metrics[got.Load] = got.Metrics
+		for _, reason := range got.Reasons {
+			out.reasons = append(out.reasons, reason.Message)
+		}
+	}
+	if d.watch.Err() != nil && ctx.Err() == nil {
+		return out, context.Cause(d.watch)
+	}
+	return out, nil
+}
+
+// cause is the loss of a daemon where that is behind err.
+func (d *deployment) cause(err error) error {
+	if lost := context.Cause(d.watch); errors.Is(lost, errLost) {
+		return lost
+	}
+	return err
+}
+
+var errLost = errors.New("ended in the middle of the run")
+
+// start starts the balancer and the agents and waits until they serve.
+func (d *deployment) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %v", startTimeout))
+	defer cancel()
+	var join []string
+	if b := d.point.Balancer; b != nil {
+		config, err := d.config("balancer", b)
+		if err != nil {
+			return err
+		}
+		d.balancer, err = d.daemon("balancer "+b.Name, "balancer", nil, "balancer", "--lifeline", "--http", fmt.Sprintf("127.0.0.1:%d", b.Port), config)
+		if err != nil {
+			return err
+		}
+		ready, err := d.balancer.ready(ctx)
+		if err != nil {
+			return err
+		}
+		d.target, join = ready.Address, []string{"--balancer", ready.Address}
+	}
+	for i, w := range d.point.Workers {
+		name := fmt.Sprintf("worker-%d", i+1)
+		config, err := d.config(name, w)
+		if err != nil {
+			return err
+		}
+		env := make([]string, 0, len(w.Env))
+		for key, value := range w.Env {
+			env = append(env, key+"="+value)
+		}
+		args := append([]string{"agent", "--lifeline", "--run", d.runID, "--dir", filepath.Join(d.dir, name)}, join...)
+		agent, err := d.daemon("worker "+w.Name, name, env, append(args, config)...)
+		if err != nil {
+			return err
+		}
+		d.workers = append(d.workers, agent)
+	}
+	for _, w := range d.workers {
+		ready, err := w.ready(ctx)
+		if err != nil {
+			return err
+		}
+		d.addresses = append(d.addresses, ready.Address)
+	}
+	if d.balancer == nil {
+		d.target = d.addresses[0]
+		return d.healthy(ctx)
+	}
+	if err := d.healthy(ctx); err != nil {
+		return err
+	}
+	return d.joined(ctx)
+}
+
+func (d *deployment) config(name string, v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(d.dir, name+".json")
+	return path, os.WriteFile(path, b, 0o600)
+}
+
+// daemon starts a role and watches it.
+func (d *deployment) daemon(name, log string, env []string, args ...string) (*daemon, error) {
+	p, err := startDaemon(d.host.Executable, name, filepath.Join(d.results, "logs", log+".log"), env, args...)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-p.exited
+		select {
+		case <-d.stopping:
+		default:
+			d.lost(fmt.Errorf("%s %w (%s)", name, errLost, ending(p)))
+		}
+	}()
+	return p, nil
+}
+
+func ending(p *daemon) string {
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return "signal: " + status.Signal().String()
+	}
+	return p.cmd.ProcessState.String()
+}
+
+func dial(address string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+// healthy waits until every agent says that it serves.
+func (d *deployment) healthy(ctx context.Context) error {
+	for i, address := range d.addresses {
+		conn, err := dial(address)
+		if err != nil {
+			return err
+		}
+		reply, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
+		if err := errors.Join(err, conn.Close()); err != nil {
+			return fmt.Errorf("%s: health: %w", d.workers[i].name, err)
+		}
+		if reply.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			return fmt.Errorf("%s: health: %v", d.workers[i].name, reply.GetStatus())
+		}
+	}
+	return nil
+}
+
+// joined waits until every worker is a member of the balancer.
+func (d *deployment) joined(ctx context.Context) error {
+	conn, err := dial(d.target)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		reply, err := pb.NewMembershipClient(conn).Members(ctx, &pb.MembersRequest{}, grpc.WaitForReady(true))
+		if err != nil {
+			return fmt.Errorf("balancer: %w", err)
+		}
+		if len(reply.GetMembers()) >= len(d.workers) {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d workers joined the balancer: %w", len(reply.GetMembers()), len(d.workers), context.Cause(ctx))
+		}
+	}
+}
+
+// register adds the functions at the target and makes the sandboxes they want ahead.
+func (d *deployment) register(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not prewarmed after %v", startTimeout))
+	defer cancel()
+	conn, err := dial(d.target)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	functions := pb.NewFunctionsClient(conn)
+	for _, f := range d.point.Functions {
+		j, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		if _, err := functions.Register(ctx, &pb.RegisterRequest{FunctionJson: j, Code: d.code[codeKey(f)]}); err != nil {
+			return fmt.Errorf("register function %s: %w", f.Name, err)
+		}
+	}
+	var warm errgroup.Group
+	warm.SetLimit(4)
+	for _, f := range d.point.Functions {
+		if f.Prewarm == 0 {
+			continue
+		}
+		warm.Go(func() error {
+			_, err := functions.Prewarm(ctx, &pb.PrewarmRequest{Function: f.Name, Count: int32(f.Prewarm)})
+			if err != nil {
+				return fmt.Errorf("prewarm function %s: %w", f.Name, err)
+			}
+			return nil
+		})
+	}
+	return warm.Wait()
+}
+
+// limitations asks each agent what its isolation could not apply.
+func (d *deployment) limitations(ctx context.Context) (map[string][]string, error) {
+	limits := map[string][]string{}
+	for _, address := range d.addresses {
+		conn, err := dial(address)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := pb.NewAgentClient(conn).Status(ctx, &pb.StatusRequest{})
+		if err := errors.Join(err, conn.Close()); err != nil {
+			return nil, fmt.Errorf("status of %s: %w", address, err)
+		}
+		limits[reply.GetWorker()] = slices.Clone(reply.GetLimitations())
+	}
+	return limits, nil
+}
+
+// load runs a load generator to its end. When the watch ends it is told to
+// stop, and what it measured is kept.
+func (d *deployment) load(load spec.Load, step plan.Step) (client.Outcome, error) {
+	path, err := d.config("load", client.Job{
+		Point: *d.point, Load: load.Name, RunID: d.runID, Repeat: step.Repeat, Seed: step.Seed, Target: d.target, Dir: d.results,
+	})
+	if err != nil {
+		return client.Outcome{}, err
+	}
+	p, err := startDaemon(d.host.Executable, "load "+load.Name, filepath.Join(d.results, "logs", "load.log"), nil, "load", "--lifeline", path)
+	if err != nil {
+		return client.Outcome{}, err
+	}
+	stop := context.AfterFunc(d.watch, func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	lines := bufio.NewScanner(p.lines)
+	for lines.Scan() {
+		d.progress(Progress{Point: d.point, Repeat: step.Repeat, Stage: "load", Load: slices.Clone(lines.Bytes())})
+	}
+	<-p.exited
+	if err := p.lifeline.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return client.Outcome{}, err
+	}
+	if p.err != nil {
+		return client.Outcome{}, fmt.Errorf("%s: %w%s", p.name, p.err, p.lastWords())
+	}
+	b, err := os.ReadFile(filepath.Join(d.results, "load.json"))
+	if err != nil {
+		return client.Outcome{}, err
+	}
+	var out client.Outcome
+	return out, json.Unmarshal(b, &out)
+}
+
+// stop ends the daemons, keeps what sandboxes printed, and removes the rest.
+func (d *deployment) stop() error {
+	close(d.stopping)
+	daemons := d.workers
+	if d.balancer != nil {
+		daemons = append(slices.Clone(daemons), d.balancer)
+	}
+	errs := make([]error, len(daemons))
+	var stopped errgroup.Group
+	for i, p := range daemons {
+		stopped.Go(func() error {
+			errs[i] = p.stop()
+			return nil
+		})
+	}
+	_ = stopped.Wait() // errors are in errs, all of them
+	for i := range d.workers {
+		errs = append(errs, d.keepLogs(fmt.Sprintf("worker-%d", i+1)))
+	}
+	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
+}
+
+// keepLogs copies the logs of a worker's sandboxes into the repeat's folder.
+func (d *deployment) keepLogs(worker string) error {
+	from := filepath.Join(d.dir, worker, "logs")
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return os.CopyFS(filepath.Join(d.results, "logs", worker), os.DirFS(from))
+}

@@ -1,0 +1,61 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// Cost is what a run is expected to take. Set-up and the drain after the last
+// call are not in it.
+type Cost struct {
+	Duration time.Duration // of load and cool-downs
+	Calls    float64       // of open loads; warm-up included
+	Peak     float64       // calls per second, the highest of any phase of a point
+	Closed   bool          // a closed load is among them: its calls depend on replies, and are not in Calls
+	InFlight int           // the highest cap of a load
+}
+
+// Estimate adds up the load of every repeat of every point.
+func Estimate(exp *spec.Experiment) Cost {
+	var c Cost
+	for i := range exp.Points {
+		p := cost(&exp.Points[i])
+		c.Duration += p.Duration * time.Duration(exp.Repeat)
+		c.Calls += p.Calls * float64(exp.Repeat)
+		c.Peak = max(c.Peak, p.Peak)
+		c.Closed = c.Closed || p.Closed
+		c.InFlight = max(c.InFlight, p.InFlight)
+	}
+	c.Duration += exp.Cooldown * time.Duration(max(0, exp.Repeat*len(exp.Points)-1))
+	return c
+}
+
+// cost is the Cost of one repeat of a point. Its loads run at the same time, so
+// the peak is at most the sum of theirs.
+func cost(p *spec.Point) Cost {
+	var c Cost
+	for _, l := range p.Loads {
+		var length time.Duration
+		peak := 0.0
+		for _, phase := range l.Phases {
+			length += phase.Duration
+			rate := rate(phase.Arrival)
+			c.Calls += rate * phase.Duration.Seconds()
+			c.Closed = c.Closed || !phase.Arrival.Open()
+			peak = max(peak, rate)
+		}
+		c.Duration = max(c.Duration, length)
+		c.Peak += peak
+		c.InFlight = max(c.InFlight, l.MaxInFlight)
+	}
+	return c
+}
+
+// rate is the mean rate of an open arrival process, in calls per second.
+func rate(a spec.Arrival) float64 {
+	if t := a.Trace; t != nil && t.Duration > 0 {
+		return float64(t.Calls) / t.Duration.Seconds() * a.Speed
+	}
+	return a.RatePerSecond
+}

@@ -1,0 +1,225 @@
+// Package orchestrator runs an experiment from plan to report: each repeat of
+// each point, live or in virtual time, then the assertions and the seal.
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/ainur-faas/ainur/agent/resource"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/plan"
+	"github.com/ainur-faas/ainur/orchestrator/result"
+)
+
+// Conclude evaluates assertions and outputs over the repeats of each point, by its id.
+type Conclude func(*spec.Experiment, map[string][]spec.RepeatMetrics) ([]spec.Assertion, []spec.Output, hcl.Diagnostics)
+
+// Options of an execution. All but Progress are required.
+type Options struct {
+	Results  string // folder of result directories
+	Command  []string
+	Conclude Conclude
+	Log      *slog.Logger
+	Progress func(Progress) // called from one goroutine at a time; may be nil
+}
+
+// Progress is where an execution stands.
+type Progress struct {
+	Point   *spec.Point
+	Step    int // from 1
+	Steps   int
+	Repeat  int
+	Stage   string          // "start", "load", "stop", "done"
+	Load    json.RawMessage // of stage load: the generator's own progress
+	Message string
+}
+
+// engine executes one repeat of a point; dir is the repeat's folder.
+type engine interface {
+	repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (outcome, error)
+	// decisions is the hash of all decision logs in order, false where there are none.
+	decisions() (sha256 string, ok bool)
+	// close ends what serves several repeats.
+	close() error
+}
+
+// outcome is what one repeat measured.
+type outcome struct {
+	metrics     spec.RepeatMetrics
+	reasons     []string            // why the numbers are not valid
+	limitations map[string][]string // by worker
+}
+
+// execution is an experiment that is being executed.
+type execution struct {
+	Options
+	exp     *spec.Experiment
+	engine  engine
+	run     *result.Run
+	reasons []string
+	metrics map[string][]spec.RepeatMetrics
+}
+
+// ErrStopped is the cause of what was not done because an earlier repeat failed.
+var ErrStopped = errors.New("an earlier repeat failed")
+
+// execute runs every step and finishes the result directory. The error is of
+// the execution itself; invalid numbers and failed assertions are in the Run.
+// When ctx ends, what was measured is kept and the Run says it was interrupted.
+func (x *execution) execute(ctx context.Context, steps []plan.Step) (*result.Run, hcl.Diagnostics, error) {
+	var stop error // why no further step is taken
+	for i, step := range steps {
+		if stop == nil && ctx.Err() != nil {
+			stop = context.Cause(ctx)
+		}
+		if stop != nil {
+			if err := x.record(step, result.Skipped, stop.Error(), nil, time.Now()); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if i > 0 && x.exp.Cooldown > 0 {
+			select {
+			case <-time.After(x.exp.Cooldown):
+			case <-ctx.Done():
+			}
+		}
+		failed, err := x.step(ctx, i, len(steps), step)
+		if err != nil {
+			return nil, nil, err
+		}
+		if failed && x.exp.OnFailure == "stop" {
+			stop = ErrStopped
+		}
+	}
+	if err := x.engine.close(); err != nil {
+		x.invalid("clean-up: %v", err)
+	}
+	return x.conclude(ctx)
+}
+
+// step executes one repeat and records it. A repeat that fails does not end the
+// execution; its error is a reason for invalidity.
+func (x *execution) step(ctx context.Context, index, steps int, step plan.Step) (failed bool, err error) {
+	point := &x.exp.Points[step.Point]
+	dir, err := x.run.RepeatDir(*point, step.Repeat)
+	if err != nil {
+		return false, err
+	}
+	began := time.Now()
+	if err := x.record(step, result.Running, "", nil, began); err != nil {
+		return false, err
+	}
+	repeatCtx := ctx
+	if x.exp.Timeout > 0 {
+		var cancel context.CancelFunc
+		repeatCtx, cancel = context.WithTimeoutCause(ctx, x.exp.Timeout, fmt.Errorf("the repeat took longer than timeout = %v", x.exp.Timeout))
+		defer cancel()
+	}
+	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: "start"})
+	out, err := x.engine.repeat(repeatCtx, point, step, dir)
+	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: "done"})
+	where := fmt.Sprintf("point %s, repeat %d", point.ID, step.Repeat)
+	for _, reason := range out.reasons {
+		x.invalid("%s: %s", where, reason)
+	}
+	if err := x.limit(out.limitations); err != nil {
+		return false, err
+	}
+	state, reason := result.Finished, ""
+	switch {
+	case ctx.Err() != nil:
+		state, reason = result.Interrupted, context.Cause(ctx).Error()
+	case err != nil:
+		state, reason = result.Failed, err.Error()
+		x.invalid("%s: %v", where, err)
+	}
+	if out.metrics != nil {
+		x.metrics[point.ID] = append(x.metrics[point.ID], out.metrics)
+	}
+	return state == result.Failed, x.record(step, state, reason, out.metrics, began)
+}
+
+func (x *execution) record(step plan.Step, state result.State, reason string, metrics spec.RepeatMetrics, began time.Time) error {
+	rep := result.Repeat{
+		Step:  result.Step{Point: x.exp.Points[step.Point].ID, Repeat: step.Repeat, Seed: step.Seed},
+		State: state, Reason: reason, Started: began, Metrics: metrics,
+	}
+	if state != result.Running {
+		rep.Ended = time.Now()
+	}
+	return x.run.SetRepeat(rep)
+}
+
+// limit records what the isolation could not apply.
+func (x *execution) limit(limitations map[string][]string) error {
+	if len(limitations) == 0 {
+		return nil
+	}
+	return x.run.Amend(func(m *result.Manifest) {
+		for worker, l := range limitations {
+			m.Limitations[worker] = l
+		}
+	})
+}
+
+func (x *execution) invalid(format string, args ...any) {
+	reason := fmt.Sprintf(format, args...)
+	if !slices.Contains(x.reasons, reason) {
+		x.reasons = append(x.reasons, reason)
+	}
+}
+
+func (x *execution) progress(p Progress) {
+	if x.Progress != nil {
+		x.Progress(p)
+	}
+}
+
+// conclude evaluates what was measured and seals the run.
+func (x *execution) conclude(ctx context.Context) (*result.Run, hcl.Diagnostics, error) {
+	assertions, outputs, diags := x.Conclude(x.exp, x.metrics)
+	interrupted := ctx.Err() != nil
+	if interrupted {
+		x.invalid("interrupted: the numbers cover a part of the experiment")
+	}
+	verdict := result.Verdict{Reasons: x.reasons, Assertions: assertions, Outputs: outputs, Interrupted: interrupted}
+	if sum, ok := x.engine.decisions(); ok {
+		verdict.DecisionLogSHA256 = sum
+	}
+	if diags.HasErrors() {
+		verdict.Error = diags.Error()
+	}
+	if err := x.run.Finish(verdict); err != nil {
+		return nil, diags, err
+	}
+	return x.run, diags, errors.Join(x.run.Seal(), x.run.Close())
+}
+
+// begin makes the result directory of exp.
+func begin(ctx context.Context, exp *spec.Experiment, o Options, mode result.Mode) (*execution, []plan.Step, error) {
+	m := result.Manifest{Mode: mode, Command: o.Command}
+	if len(exp.Sources) > 0 {
+		m.Git = result.ReadGit(ctx, filepath.Dir(exp.Sources[0].Path))
+	}
+	run, err := result.Create(o.Results, exp, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := run.SetFacts(controller, resource.HostFacts(), nil); err != nil {
+		return nil, nil, errors.Join(err, run.Close())
+	}
+	return &execution{Options: o, exp: exp, run: run, metrics: map[string][]spec.RepeatMetrics{}}, plan.Order(exp), nil
+}
+
+// controller is the name of this host among the hosts of a run.
+const controller = "controller"
