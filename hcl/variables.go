@@ -268,9 +268,23 @@ func marshal(v cty.Value) json.RawMessage {
 	if v.ContainsMarked() {
 		return json.RawMessage(redacted)
 	}
+	v, err := cty.Transform(v, shortNumber)
+	if err != nil {
+		return json.RawMessage("null")
+	}
 	b, err := ctyjson.Marshal(v, v.Type())
 	if err != nil {
 		return json.RawMessage("null")
 	}
 	return b
+}
+
+// shortNumber rounds a fraction, which the language computes with 512 bits, to
+// what readers of JSON keep of it.
+func shortNumber(_ cty.Path, v cty.Value) (cty.Value, error) {
+	if v.Type() != cty.Number || v.IsNull() || !v.IsKnown() || v.AsBigFloat().IsInt() {
+		return v, nil
+	}
+	f, _ := v.AsBigFloat().Float64()
+	return cty.NumberFloatVal(f), nil
 }

@@ -30,7 +30,8 @@ type daemon struct {
 	name     string
 	cmd      *exec.Cmd
 	lifeline io.WriteCloser
-	lines    *bufio.Reader // its standard output
+	output   io.Closer
+	lines    *bufio.Reader // its standard output, through output
 	log      string        // path of its standard error
 	exited   chan struct{} // closed when it has ended
 	err      error         // of its end; read after exited
@@ -64,7 +65,7 @@ func startDaemon(executable, name, log string, env []string, args ...string) (*d
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), read.Close())
 	}
-	d.lines = bufio.NewReader(read)
+	d.output, d.lines = read, bufio.NewReader(read)
 	go func() {
 		d.err = d.cmd.Wait()
 		close(d.exited)
@@ -114,7 +115,7 @@ func (d *daemon) lastWords() string {
 func (d *daemon) stop() error {
 	select {
 	case <-d.exited: // on its own, which its watcher has reported
-		return d.lifeline.Close()
+		return d.release()
 	default:
 	}
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -127,13 +128,21 @@ func (d *daemon) stop() error {
 			return fmt.Errorf("kill %s: %w", d.name, err)
 		}
 		<-d.exited
-		return errors.Join(fmt.Errorf("%s did not stop within %v and was killed", d.name, stopGrace), d.lifeline.Close())
+		return errors.Join(fmt.Errorf("%s did not stop within %v and was killed", d.name, stopGrace), d.release())
 	}
-	if err := d.lifeline.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+	if err := d.release(); err != nil {
 		return err
 	}
 	if d.err != nil {
 		return fmt.Errorf("%s ended badly: %w%s", d.name, d.err, d.lastWords())
 	}
 	return nil
+}
+
+// release closes our ends of the pipes of a daemon that has ended.
+func (d *daemon) release() error {
+	if err := d.lifeline.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return d.output.Close()
 }

@@ -128,7 +128,11 @@ type live struct {
 
 func (*live) decisions() (string, bool) { return "", false }
 
-func (l *live) close() error { return l.host.State.Forget(l.runID) }
+// close removes what the run used, and what an agent that was killed has left.
+func (l *live) close() error {
+	_, err := l.host.Reclaim(l.runID, l.dir)
+	return errors.Join(err, l.host.State.Forget(l.runID))
+}
 
 // deployment is the daemons of one repeat.
 type deployment struct {
@@ -203,7 +207,7 @@ func (d *deployment) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ready, err := d.balancer.ready(ctx)
+		ready, err := d.ready(ctx, d.balancer)
 		if err != nil {
 			return err
 		}
@@ -227,7 +231,7 @@ func (d *deployment) start(ctx context.Context) error {
 		d.workers = append(d.workers, agent)
 	}
 	for _, w := range d.workers {
-		ready, err := w.ready(ctx)
+		ready, err := d.ready(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -252,21 +256,26 @@ func (d *deployment) config(name string, v any) (string, error) {
 	return path, os.WriteFile(path, b, 0o600)
 }
 
-// daemon starts a role and watches it.
+// daemon starts a role.
 func (d *deployment) daemon(name, log string, env []string, args ...string) (*daemon, error) {
-	p, err := startDaemon(d.host.Executable, name, filepath.Join(d.results, "logs", log+".log"), env, args...)
+	return startDaemon(d.host.Executable, name, filepath.Join(d.results, "logs", log+".log"), env, args...)
+}
+
+// ready waits until a daemon serves, and watches it from then on.
+func (d *deployment) ready(ctx context.Context, p *daemon) (Ready, error) {
+	ready, err := p.ready(ctx)
 	if err != nil {
-		return nil, err
+		return Ready{}, err
 	}
 	go func() {
 		<-p.exited
 		select {
 		case <-d.stopping:
 		default:
-			d.lost(fmt.Errorf("%s %w (%s)", name, errLost, ending(p)))
+			d.lost(fmt.Errorf("%s %w (%s)", p.name, errLost, ending(p)))
 		}
 	}()
-	return p, nil
+	return ready, nil
 }
 
 func ending(p *daemon) string {
@@ -396,7 +405,7 @@ func (d *deployment) load(load spec.Load, step plan.Step) (client.Outcome, error
 		d.progress(Progress{Point: d.point, Repeat: step.Repeat, Stage: "load", Load: slices.Clone(lines.Bytes())})
 	}
 	<-p.exited
-	if err := p.lifeline.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+	if err := p.release(); err != nil {
 		return client.Outcome{}, err
 	}
 	if p.err != nil {

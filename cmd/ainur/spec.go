@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,7 +22,8 @@ import (
 
 // Verbs that work on files alone.
 
-var errSpec = exit(exitSpec, errors.New("the experiment is invalid"))
+// errSpec is for an experiment whose diagnostics say what is wrong.
+var errSpec = exit(exitSpec, errSaid)
 
 // varFlags adds the flags that give variables their values.
 func (c *cli) varFlags(cmd *cobra.Command) {

@@ -117,7 +117,7 @@ type Step struct {
 	Seed   uint64 `json:"seed"`
 }
 
-// Repeat is what became of a step: its status.json, and its load.json as Metrics.
+// Repeat is what became of a step: its status.json, and its metrics.json as Metrics.
 type Repeat struct {
 	Step
 	State   State              `json:"state"`

@@ -127,7 +127,7 @@ func read(dir string) (*Run, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("open run: %w", err)
 		}
-		if err := readJSON(filepath.Join(folder, "load.json"), &rep.Metrics); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := readJSON(filepath.Join(folder, "metrics.json"), &rep.Metrics); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("open run: %w", err)
 		}
 		r.Repeats = append(r.Repeats, rep)

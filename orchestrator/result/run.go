@@ -157,7 +157,7 @@ func (r *Run) SetRepeat(rep Repeat) error {
 	}
 	rep.Started, rep.Ended = rep.Started.UTC(), rep.Ended.UTC()
 	if rep.Metrics != nil {
-		if err := writeJSON(filepath.Join(dir, "load.json"), rep.Metrics); err != nil {
+		if err := writeJSON(filepath.Join(dir, "metrics.json"), rep.Metrics); err != nil {
 			return err
 		}
 	}
