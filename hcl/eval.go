@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -233,9 +234,7 @@ func (e *evaluator) named(root, name string, ref hcl.Traversal, scope decode.Sco
 	v := e.node(addr{root, name}, ref.SourceRange()).value
 	if root == "load" && scope.Results && v.IsKnown() {
 		object := v.AsValueMap()
-		for key, result := range e.result(name).AsValueMap() {
-			object[key] = result
-		}
+		maps.Copy(object, e.result(name).AsValueMap())
 		return cty.ObjectVal(object)
 	}
 	return v

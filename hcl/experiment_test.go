@@ -321,12 +321,14 @@ func TestTrace(t *testing.T) {
 		functions []string
 	}{
 		"busy stands for each": {
-			"map_to = function.busy\nscale_duration = 0.5\nmax_duration = \"200ms\"", map[string]string{"a": "a", "b": "b"},
+			"map_to = function.busy\nscale_duration = 0.5\nmax_duration = \"200ms\"",
+			map[string]string{"a": "a", "b": "b"},
 			[]string{`a busy 64 MiB {"ms":50} 50ms 100ms`, `b busy 32 MiB {"ms":200} 200ms 200ms`},
 		},
 		"one function": {"map_to = function.fast", map[string]string{"a": "fast", "b": "fast"}, []string{"fast sleep 32 MiB  10ms 1s"}},
 		"nearest": {
-			`map_to = { method = "nearest_duration", functions = [function.fast, function.slow] }`, map[string]string{"a": "fast", "b": "slow"},
+			`map_to = { method = "nearest_duration", functions = [function.fast, function.slow] }`,
+			map[string]string{"a": "fast", "b": "slow"},
 			[]string{"slow sleep 32 MiB  900ms 1s", "fast sleep 32 MiB  10ms 1s"},
 		},
 	} {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -166,9 +167,7 @@ func (x *execution) limit(limitations map[string][]string) error {
 		return nil
 	}
 	return x.run.Amend(func(m *result.Manifest) {
-		for worker, l := range limitations {
-			m.Limitations[worker] = l
-		}
+		maps.Copy(m.Limitations, limitations)
 	})
 }
 

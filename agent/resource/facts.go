@@ -46,7 +46,7 @@ func readCPU(f *spec.Facts) {
 		return
 	}
 	sockets, cores := map[string]bool{}, map[string]bool{}
-	for _, block := range bytes.Split(bytes.TrimSpace(b), []byte("\n\n")) {
+	for block := range bytes.SplitSeq(bytes.TrimSpace(b), []byte("\n\n")) {
 		fields := parse(block)
 		if f.CPUModel == "" {
 			f.CPUModel = fields["model name"]

@@ -1,66 +1,36 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
+	"encoding/json"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// invoke passes an invocation to a worker, once: a worker that fails after it was sent
-// the invocation may have run it.
-func (p *Proxy) invoke(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
-	id, l, ok := p.pick()
-	if !ok {
-		return failed(req, pb.Outcome_REFUSED, "no worker is a member of the balancer")
-	}
-	lost := false
-	defer func() { p.done(id, lost) }()
-	select {
-	case <-l.ready:
-	case <-ctx.Done():
-		return failed(req, outcomeOf(ctx.Err()), "the caller gave up before worker "+l.worker+" had the functions")
-	}
-	if l.err != nil {
-		return failed(req, pb.Outcome_PLATFORM, fmt.Sprintf("worker %s could not register the functions: %v", l.worker, l.err))
-	}
-	reply, err := l.client.Invoke(ctx, req)
-	if err != nil {
-		outcome := outcomeOf(err)
-		lost = outcome == pb.Outcome_PLATFORM
-		return failed(req, outcome, fmt.Sprintf("worker %s: %s", l.worker, status.Convert(err).Message()))
-	}
-	return reply
+// function is one that every member has.
+type function struct {
+	name string
+	req  *pb.RegisterRequest
 }
 
-func failed(req *pb.InvokeRequest, outcome pb.Outcome, why string) *pb.InvokeReply {
-	return &pb.InvokeReply{
-		Tid: req.GetTid(), Outcome: outcome, Error: why, MemoryBytes: -1,
-		QueuedNs: -1, DequeuedNs: -1, SandboxReadyNs: -1, ExecStartNs: -1, ExecEndNs: -1, RepliedNs: -1,
+// at says in an error of a call which worker it came from.
+func at(l *link, err error) error {
+	if err == nil {
+		return nil
 	}
-}
-
-// outcomeOf is the one place where a gRPC error becomes an outcome.
-func outcomeOf(err error) pb.Outcome {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
-		return pb.Outcome_TIMEOUT
-	case errors.Is(err, context.Canceled), status.Code(err) == codes.Canceled:
-		return pb.Outcome_CANCELLED
-	case status.Code(err) == codes.ResourceExhausted:
-		return pb.Outcome_TOO_LARGE
-	default:
-		return pb.Outcome_PLATFORM
-	}
+	s := status.Convert(err)
+	return status.Errorf(s.Code(), "worker %s: %s", l.worker, s.Message())
 }
 
 // functions is the gRPC front, with the methods of an agent.
@@ -71,175 +41,172 @@ type functions struct {
 
 // Register adds a function at every member, and at those that join later.
 func (f *functions) Register(ctx context.Context, req *pb.RegisterRequest) (*pb.RegisterReply, error) {
-	f.p.mu.Lock()
-	f.p.functions = append(f.p.functions, req)
-	f.p.mu.Unlock()
-	err := f.each(func(l *link) error {
+	fn, added, err := f.p.add(req)
+	if err != nil {
+		return nil, err
+	}
+	err = each(f.p.memberLinks(), func(_ int, l *link) error {
 		_, err := l.client.Register(ctx, req)
 		return err
 	})
 	if err != nil {
-		f.p.mu.Lock()
-		defer f.p.mu.Unlock()
-		f.p.functions = slices.DeleteFunc(f.p.functions, func(r *pb.RegisterRequest) bool { return r == req })
+		if added {
+			f.p.remove(fn)
+		}
 		return nil, err
 	}
 	return &pb.RegisterReply{}, nil
 }
 
-// each does the same at every member at the same time and returns the first error.
-func (f *functions) each(do func(*link) error) error {
+// add makes a function one that members must have.
+func (p *Proxy) add(req *pb.RegisterRequest) (fn *function, added bool, err error) {
+	var s spec.Function
+	if err := json.Unmarshal(req.GetFunctionJson(), &s); err != nil {
+		return nil, false, status.Errorf(codes.InvalidArgument, "function_json: %v", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.IndexFunc(p.functions, func(f *function) bool { return f.name == s.Name }); i >= 0 {
+		if !proto.Equal(p.functions[i].req, req) {
+			return nil, false, status.Errorf(codes.AlreadyExists, "function %s is registered with other content", s.Name)
+		}
+		return p.functions[i], false, nil
+	}
+	fn = &function{s.Name, req}
+	p.functions = append(p.functions, fn)
+	return fn, true, nil
+}
+
+func (p *Proxy) remove(fn *function) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.functions = slices.DeleteFunc(p.functions, func(f *function) bool { return f == fn })
+}
+
+// each does the same at every member at the same time and returns the first
+// error, with the worker that it came from.
+func each(links []*link, do func(i int, l *link) error) error {
 	var all errgroup.Group
-	for _, l := range f.p.memberLinks() {
-		all.Go(func() error {
-			if err := do(l); err != nil {
-				s := status.Convert(err)
-				return status.Errorf(s.Code(), "worker %s: %s", l.worker, s.Message())
-			}
-			return nil
-		})
+	for i, l := range links {
+		all.Go(func() error { return at(l, do(i, l)) })
 	}
 	return all.Wait()
 }
 
 // Invoke runs one invocation somewhere.
 func (f *functions) Invoke(ctx context.Context, req *pb.InvokeRequest) (*pb.InvokeReply, error) {
-	return f.p.invoke(ctx, req), nil
+	return f.p.invoke(ctx, req, unary), nil
 }
 
 // InvokeStream runs the invocations that come on the stream at the same time.
 func (f *functions) InvokeStream(stream grpc.BidiStreamingServer[pb.InvokeRequest, pb.InvokeReply]) error {
-	return pb.ServeStream(stream, f.p.invoke)
+	ctx, cancel := context.WithCancel(stream.Context())
+	lanes := newLanes(ctx)
+	defer lanes.receivers.Wait()
+	defer cancel()
+	return pb.ServeStream(stream, func(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
+		return f.p.invoke(ctx, req, lanes.send)
+	})
 }
 
-// InvokeAsync starts an invocation somewhere; its cookie says where.
+// InvokeAsync starts an invocation somewhere; its cookie says where. It is in
+// flight, for the balancing policy, only until it has started.
 func (f *functions) InvokeAsync(ctx context.Context, req *pb.InvokeRequest) (*pb.InvokeAsyncReply, error) {
-	id, l, ok := f.p.pick()
-	if !ok {
-		return nil, status.Error(codes.Unavailable, "no worker is a member of the balancer")
+	var cookie string
+	failed := f.p.try(ctx, func(l *link) (bool, error) {
+		var from peer.Peer
+		reply, err := l.client.InvokeAsync(ctx, req, grpc.Peer(&from))
+		cookie = reply.GetCookie() + "@" + l.worker
+		return reached(from), err
+	})
+	if failed != nil {
+		return nil, status.Error(failed.code, failed.why)
 	}
-	defer f.p.done(id, false)
-	reply, err := l.client.InvokeAsync(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.InvokeAsyncReply{Cookie: reply.GetCookie() + "@" + l.worker}, nil
+	return &pb.InvokeAsyncReply{Cookie: cookie}, nil
 }
 
 // Poll asks the worker that the cookie names.
 func (f *functions) Poll(ctx context.Context, req *pb.PollRequest) (*pb.PollReply, error) {
 	cookie, worker, _ := strings.Cut(req.GetCookie(), "@")
-	for _, l := range f.p.memberLinks() {
-		if l.worker == worker {
-			return l.client.Poll(ctx, &pb.PollRequest{Cookie: cookie})
-		}
+	links := f.p.memberLinks()
+	i := slices.IndexFunc(links, func(l *link) bool { return l.worker == worker })
+	if i < 0 {
+		return nil, status.Errorf(codes.NotFound, "worker %q of this cookie is no member of the balancer", worker)
 	}
-	return nil, status.Errorf(codes.NotFound, "no member has the invocation of this cookie (worker %q)", worker)
+	reply, err := links[i].client.Poll(ctx, &pb.PollRequest{Cookie: cookie})
+	return reply, at(links[i], err)
 }
 
 // Prewarm spreads count sandboxes evenly over the members, the first getting what is left over.
 func (f *functions) Prewarm(ctx context.Context, req *pb.PrewarmRequest) (*pb.PrewarmReply, error) {
 	links := f.p.memberLinks()
-	if len(links) == 0 {
-		return nil, status.Error(codes.Unavailable, "no worker is a member of the balancer")
+	n := int32(len(links))
+	if n == 0 {
+		return nil, status.Error(codes.Unavailable, noMember)
 	}
-	share := map[*link]int32{}
-	for i, l := range links {
-		share[l] = (req.GetCount() + int32(len(links)-1-i)) / int32(len(links))
-	}
-	var mu sync.Mutex
-	var ready int32
-	err := f.each(func(l *link) error {
-		if share[l] == 0 {
+	ready := make([]int32, n)
+	err := each(links, func(i int, l *link) error {
+		share := (req.GetCount() + n - 1 - int32(i)) / n
+		if share == 0 {
 			return nil
 		}
-		reply, err := l.client.Prewarm(ctx, &pb.PrewarmRequest{Function: req.GetFunction(), Count: share[l]})
-		mu.Lock()
-		defer mu.Unlock()
-		ready += reply.GetReady()
-		return err
-	})
-	return &pb.PrewarmReply{Ready: ready}, err
-}
-
-// Estimate is the best of the members.
-func (f *functions) Estimate(ctx context.Context, req *pb.EstimateRequest) (*pb.EstimateReply, error) {
-	var mu sync.Mutex
-	var best *pb.EstimateReply
-	err := f.each(func(l *link) error {
-		reply, err := l.client.Estimate(ctx, req)
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil && (best == nil || reply.GetQueueNs()+reply.GetExecNs() < best.GetQueueNs()+best.GetExecNs()) {
-			best = reply
-		}
+		reply, err := l.client.Prewarm(ctx, &pb.PrewarmRequest{Function: req.GetFunction(), Count: share})
+		ready[i] = reply.GetReady()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if best == nil {
-		return nil, status.Error(codes.Unavailable, "no worker is a member of the balancer")
+	sum := &pb.PrewarmReply{}
+	for _, r := range ready {
+		sum.Ready += r
 	}
-	return best, nil
+	return sum, nil
 }
 
-// List is the functions of the balancer, with their invocations at all members,
-// and the sandboxes of all members.
+// Estimate is the best of the members.
+func (f *functions) Estimate(ctx context.Context, req *pb.EstimateRequest) (*pb.EstimateReply, error) {
+	links := f.p.memberLinks()
+	if len(links) == 0 {
+		return nil, status.Error(codes.Unavailable, noMember)
+	}
+	replies := make([]*pb.EstimateReply, len(links))
+	err := each(links, func(i int, l *link) (err error) {
+		replies[i], err = l.client.Estimate(ctx, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.MinFunc(replies, func(a, b *pb.EstimateReply) int {
+		return cmp.Compare(a.GetQueueNs()+a.GetExecNs(), b.GetQueueNs()+b.GetExecNs())
+	}), nil
+}
+
+// List is the functions at the members, each with its invocations at all of
+// them, and the sandboxes of all.
 func (f *functions) List(ctx context.Context, req *pb.ListRequest) (*pb.ListReply, error) {
+	links := f.p.memberLinks()
+	replies := make([]*pb.ListReply, len(links))
+	err := each(links, func(i int, l *link) (err error) {
+		replies[i], err = l.client.List(ctx, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	out := &pb.ListReply{}
-	at := map[string]*pb.FunctionInfo{}
-	for _, l := range f.p.memberLinks() {
-		reply, err := l.client.List(ctx, req)
-		if err != nil {
-			return nil, err
-		}
+	known := map[string]*pb.FunctionInfo{}
+	for _, reply := range replies {
+		out.Sandboxes = append(out.Sandboxes, reply.GetSandboxes()...)
 		for _, fn := range reply.GetFunctions() {
-			if known := at[fn.GetName()]; known != nil {
-				known.Invocations += fn.GetInvocations()
+			if k := known[fn.GetName()]; k != nil {
+				k.Invocations += fn.GetInvocations()
 				continue
 			}
-			at[fn.GetName()] = fn
+			known[fn.GetName()] = fn
 			out.Functions = append(out.Functions, fn)
 		}
-		out.Sandboxes = append(out.Sandboxes, reply.GetSandboxes()...)
 	}
 	return out, nil
-}
-
-// membership is where agents join.
-type membership struct {
-	pb.UnimplementedMembershipServer
-	p *Proxy
-}
-
-// Join gives a worker a lease or renews it.
-func (m *membership) Join(_ context.Context, req *pb.JoinRequest) (*pb.JoinReply, error) {
-	if req.GetWorker() == "" || req.GetAddress() == "" || req.GetIncarnation() == "" {
-		return nil, status.Error(codes.InvalidArgument, "worker, address and incarnation are required")
-	}
-	lease, err := m.p.join(req)
-	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	return &pb.JoinReply{LeaseNs: int64(lease)}, nil
-}
-
-// Leave ends a membership.
-func (m *membership) Leave(_ context.Context, req *pb.LeaveRequest) (*pb.LeaveReply, error) {
-	m.p.leave(req.GetWorker(), req.GetIncarnation())
-	return &pb.LeaveReply{}, nil
-}
-
-// Members lists the members in the order they joined.
-func (m *membership) Members(context.Context, *pb.MembersRequest) (*pb.MembersReply, error) {
-	m.p.mu.Lock()
-	defer m.p.mu.Unlock()
-	reply := &pb.MembersReply{}
-	for _, member := range m.p.core.Members() {
-		reply.Members = append(reply.Members, &pb.Member{
-			Worker: member.Worker, Address: member.Address, Healthy: !member.Suspect, InFlight: int32(member.InFlight),
-		})
-	}
-	return reply, nil
 }

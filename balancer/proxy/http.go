@@ -25,7 +25,7 @@ func (p *Proxy) handler() http.Handler {
 	mux.HandleFunc("POST /invoke/{function}", p.serveInvoke)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if len(p.memberLinks()) == 0 {
-			problem(w, http.StatusServiceUnavailable, pb.Outcome_REFUSED, "no worker is a member of the balancer")
+			problem(w, http.StatusServiceUnavailable, pb.Outcome_REFUSED, noMember)
 		}
 	})
 	mux.HandleFunc("GET /members", func(w http.ResponseWriter, _ *http.Request) {
@@ -65,7 +65,7 @@ func (p *Proxy) serveInvoke(w http.ResponseWriter, r *http.Request) {
 	if tid == "" {
 		tid = rand.Text()
 	}
-	reply := p.invoke(r.Context(), &pb.InvokeRequest{Function: r.PathValue("function"), Tid: tid, ArgsJson: args})
+	reply := p.invoke(r.Context(), &pb.InvokeRequest{Function: r.PathValue("function"), Tid: tid, ArgsJson: args}, unary)
 	h := w.Header()
 	h.Set("Ainur-Tid", reply.GetTid())
 	if reply.GetWorker() != "" {
@@ -104,11 +104,16 @@ func statusOf(r *pb.InvokeReply) int {
 	}
 }
 
-// problem answers with an RFC 9457 problem.
+// problem answers with an RFC 9457 problem, whose extension member "outcome" is
+// the status that results use.
 func problem(w http.ResponseWriter, code int, outcome pb.Outcome, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may have gone
-		"title": strings.ToLower(strings.ReplaceAll(outcome.String(), "_", " ")), "status": code, "detail": detail,
-	})
+	_ = json.NewEncoder(w).Encode(struct { // the client may have gone
+		Type    string `json:"type"`
+		Title   string `json:"title"`
+		Status  int    `json:"status"`
+		Detail  string `json:"detail"`
+		Outcome string `json:"outcome"`
+	}{"about:blank", http.StatusText(code), code, detail, strings.ToLower(outcome.String())})
 }

@@ -1,6 +1,9 @@
 // Package route is the balancer's core: who is a member, what is in flight
 // where, and which worker an invocation goes to. It is sans-IO: balancer/proxy
 // drives it in real time, orchestrator/sim in virtual time.
+//
+// Events are methods and not values of one Handle, because each is answered at once: a
+// choice is the result of Pick, and nothing is left for a driver to do later.
 package route
 
 import (
@@ -37,23 +40,36 @@ type Member struct {
 // New returns a Core without members, whose leases last so long.
 func New(p policy.Policy, lease time.Duration) *Core { return &Core{policy: p, lease: lease} }
 
-// Join gives a worker a lease, or renews it. It returns the member, and whether
-// it is a new one: the first of its name, or a new incarnation, in which case the old member
-// is gone and what it had in flight is lost.
+// Renew extends the lease of a member and lifts suspicion from it. It returns
+// false for a worker that is no member in this incarnation and has to join.
+func (c *Core) Renew(now time.Duration, worker, incarnation string) bool {
+	i := slices.IndexFunc(c.members, func(m Member) bool {
+		return m.Worker == worker && m.Incarnation == incarnation && m.Expires > now
+	})
+	if i < 0 {
+		return false
+	}
+	c.members[i].Expires, c.members[i].Suspect = now+c.lease, false
+	return true
+}
+
+// Join makes a worker a member, or renews its lease if it is one. It returns
+// the member, and whether it is a new one: the first of its name, or a new incarnation,
+// in which case the old member is gone and what it had in flight is lost.
 func (c *Core) Join(now time.Duration, worker, address, incarnation string, milliCPU int64) (m Member, joined bool) {
-	i := slices.IndexFunc(c.members, func(m Member) bool { return m.Worker == worker })
-	if i >= 0 && c.members[i].Incarnation == incarnation && c.members[i].Expires > now {
-		m := &c.members[i]
-		m.Expires, m.Suspect = now+c.lease, false
-		return *m, false
+	if c.Renew(now, worker, incarnation) {
+		return c.members[slices.IndexFunc(c.members, func(m Member) bool { return m.Worker == worker })], false
 	}
-	if i >= 0 {
-		c.members = slices.Delete(c.members, i, i+1)
-	}
+	c.Drop(worker)
 	c.lastID++
 	m = Member{ID: c.lastID, Worker: worker, Address: address, Incarnation: incarnation, MilliCPU: milliCPU, Expires: now + c.lease}
 	c.members = append(c.members, m)
 	return m, true
+}
+
+// Drop ends the membership of a worker, whatever its incarnation.
+func (c *Core) Drop(worker string) {
+	c.members = slices.DeleteFunc(c.members, func(m Member) bool { return m.Worker == worker })
 }
 
 // Leave ends the membership of an incarnation of a worker, if it still has it.
@@ -84,12 +100,11 @@ func (c *Core) Deadline() (at time.Duration, ok bool) {
 }
 
 // Pick chooses the member for an invocation and counts it as in flight there
-// until Done. Members that are suspect, or are named in avoid, are not chosen; ok is
-// false when there is no other.
-func (c *Core) Pick(now time.Duration, avoid ...uint64) (m Member, ok bool) {
+// until Done. Suspects are not chosen; ok is false when there is no other.
+func (c *Core) Pick(now time.Duration) (m Member, ok bool) {
 	c.view, c.usable = c.view[:0], c.usable[:0]
 	for i, m := range c.members {
-		if m.Expires > now && !m.Suspect && !slices.Contains(avoid, m.ID) {
+		if m.Expires > now && !m.Suspect {
 			c.view = append(c.view, policy.Member{ID: m.ID, InFlight: m.InFlight, MilliCPU: m.MilliCPU})
 			c.usable = append(c.usable, i)
 		}

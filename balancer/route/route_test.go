@@ -61,7 +61,7 @@ func TestRestartIsANewMember(t *testing.T) {
 	}
 }
 
-func TestSuspectAndAvoid(t *testing.T) {
+func TestSuspectsAreNotChosen(t *testing.T) {
 	c := route.New(&policy.LeastInFlight{}, lease)
 	a, _ := c.Join(0, "a", "", "i", 1000)
 	b, _ := c.Join(0, "b", "", "i", 1000)
@@ -71,10 +71,16 @@ func TestSuspectAndAvoid(t *testing.T) {
 			t.Errorf("picked %s, which is suspect", got.Worker)
 		}
 	}
-	if _, ok := c.Pick(0, b.ID); ok {
-		t.Error("picked a member to avoid")
+	c.Suspect(b.ID)
+	if got, ok := c.Pick(0); ok {
+		t.Errorf("picked %s, and all are suspect", got.Worker)
 	}
-	c.Join(1, "a", "", "i", 1000)
+	if c.Renew(1, "a", "another") {
+		t.Error("renewed another incarnation")
+	}
+	if !c.Renew(1, "a", "i") {
+		t.Error("a member cannot renew its lease")
+	}
 	if got, _ := c.Pick(1); got.ID != a.ID {
 		t.Error("a renewed member is still suspect")
 	}

@@ -100,7 +100,8 @@ func (c *cli) reportCommand() *cobra.Command {
 			i := slices.IndexFunc(formats, func(f struct {
 				name  string
 				write func(io.Writer, *result.Run) error
-			}) bool {
+			},
+			) bool {
 				return f.name == format
 			})
 			if i < 0 {

@@ -19,8 +19,15 @@ var ErrNoUnit = errors.New("needs a unit")
 var (
 	durations = []unit{{"ns", 1}, {"us", 1e3}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}}
 	sizes     = []unit{
-		{"B", 1}, {"KB", 1e3}, {"KiB", 1 << 10}, {"MB", 1e6}, {"MiB", 1 << 20},
-		{"GB", 1e9}, {"GiB", 1 << 30}, {"TB", 1e12}, {"TiB", 1 << 40},
+		{"B", 1},
+		{"KB", 1e3},
+		{"KiB", 1 << 10},
+		{"MB", 1e6},
+		{"MiB", 1 << 20},
+		{"GB", 1e9},
+		{"GiB", 1 << 30},
+		{"TB", 1e12},
+		{"TiB", 1 << 40},
 	}
 	periods = []unit{{"/s", 1}, {"/m", 60}, {"/h", 3600}}
 )

@@ -28,8 +28,15 @@ func Phases(c Call) []Phase {
 		name string
 		at   int64
 	}{
-		{"lag", c.Sent}, {"request", c.Accepted}, {"admit", c.Queued}, {"queue", c.Dequeued}, {"start", c.SandboxReady},
-		{"dispatch", c.ExecStart}, {"exec", c.ExecEnd}, {"finish", c.Replied}, {"reply", c.Received},
+		{"lag", c.Sent},
+		{"request", c.Accepted},
+		{"admit", c.Queued},
+		{"queue", c.Dequeued},
+		{"start", c.SandboxReady},
+		{"dispatch", c.ExecStart},
+		{"exec", c.ExecEnd},
+		{"finish", c.Replied},
+		{"reply", c.Received},
 	} {
 		if end.at == Missing {
 			continue

@@ -176,19 +176,24 @@ func TestValidate(t *testing.T) {
 		"valid":            {every(1000), nil, finished, nil},
 		"lag at its limit": {late(9 * ms / 10), nil, finished, nil},
 		"lag over its limit": {late(ms), nil, finished, []string{
-			"lag: load l: lag p99 is 1.1ms, over lag_limit = 1ms"}},
+			"lag: load l: lag p99 is 1.1ms, over lag_limit = 1ms",
+		}},
 		"no lag limit": {late(5 * ms), func(l *spec.Load) { l.LagLimit = 0 }, finished, nil},
 		"dropped": {dropped, nil, finished, []string{
-			"dropped: load l: 2 of 1000 calls were not sent because max_in_flight = 100 was reached: lower the rate, or raise max_in_flight"}},
+			"dropped: load l: 2 of 1000 calls were not sent because max_in_flight = 100 was reached: lower the rate, or raise max_in_flight",
+		}},
 		"saturation is the point": {dropped, func(l *spec.Load) { l.OnSaturation = "record" }, finished, nil},
 		"aborted": {dropped, func(l *spec.Load) { l.OnSaturation = "abort" }, measure.Ending{Stopped: 999 * time.Millisecond}, []string{
-			"dropped: load l: 2 of 1000 calls were not sent because max_in_flight = 100 was reached, and the load was aborted after 999ms of 1s"}},
+			"dropped: load l: 2 of 1000 calls were not sent because max_in_flight = 100 was reached, and the load was aborted after 999ms of 1s",
+		}},
 		"generator too slow": {slow, nil, finished, []string{
-			"rate: load l: sent 953.2 calls/s of the 1000.0/s offered, 4.7 % less where 1 % is allowed", "lag: load l: lag p99 is 49.5"}},
+			"rate: load l: sent 953.2 calls/s of the 1000.0/s offered, 4.7 % less where 1 % is allowed", "lag: load l: lag p99 is 49.5",
+		}},
 		"only warm-up": {warmup, nil, finished, []string{"no_calls: load l: no call was recorded"}},
 		"nothing":      {nil, nil, finished, []string{"no_calls: load l: no call was recorded"}},
 		"interrupted": {every(1000)[:400], nil, measure.Ending{Stopped: 400 * time.Millisecond, Interrupted: true}, []string{
-			"interrupted: load l: interrupted after 400ms of 1s"}},
+			"interrupted: load l: interrupted after 400ms of 1s",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			load := oneSecond()

@@ -80,15 +80,19 @@ func example() *spec.Experiment {
 		return spec.Point{
 			ID: id, Axes: []spec.AxisValue{{Name: "queue", Value: []byte(`"` + queue + `"`)}},
 			Cluster: spec.Cluster{Name: "here", Hosts: []spec.Host{{Name: "me", Address: "127.0.0.1", Connection: "local"}}},
-			Workers: []spec.Worker{{Name: "w", Host: "me", Isolation: "process", MilliCPU: 2000, Memory: 3 * spec.GiB / 2,
-				Queue: spec.Named{Name: queue}, KeepAlive: spec.Named{Name: "ttl"}}},
+			Workers: []spec.Worker{{
+				Name: "w", Host: "me", Isolation: "process", MilliCPU: 2000, Memory: 3 * spec.GiB / 2,
+				Queue: spec.Named{Name: queue}, KeepAlive: spec.Named{Name: "ttl"},
+			}},
 			Functions: []spec.Function{
 				{Name: "hello", Builtin: "hello", Memory: 64 * spec.MiB, MilliCPU: 1000, Timeout: time.Minute, Prewarm: 1},
 				{Name: "py", Runtime: "python3", SourceSHA256: "0123456789abcdef", Memory: 128 * spec.MiB, MilliCPU: 500, Timeout: 5 * time.Second},
 			},
 			Loads: []spec.Load{
-				{Name: "minute", Target: "w", Mix: []spec.Weight{{Function: "hello", Weight: 0.75}, {Function: "py", Weight: 0.25}}, MaxInFlight: 10000,
-					Phases: []spec.Phase{phase("warmup", 10, false, poisson), phase("main", 60, true, poisson)}},
+				{
+					Name: "minute", Target: "w", Mix: []spec.Weight{{Function: "hello", Weight: 0.75}, {Function: "py", Weight: 0.25}}, MaxInFlight: 10000,
+					Phases: []spec.Phase{phase("warmup", 10, false, poisson), phase("main", 60, true, poisson)},
+				},
 				{Name: "replay", Target: "w", MaxInFlight: 500, Phases: []spec.Phase{phase("main", 10, true, trace)}},
 			},
 		}

@@ -18,9 +18,17 @@ import (
 // Runs writes a row for each run, for ainur list.
 func Runs(w io.Writer, runs []*result.Run) error {
 	t := Table{Columns: []Column{
-		{Name: "run"}, {Name: "experiment"}, {Name: "mode"}, {Name: "started"}, {Name: "points", Number: true}, {Name: "repeats", Number: true},
-		{Name: "calls", Number: true}, {Name: "p50", Unit: "ms", Number: true}, {Name: "p99", Unit: "ms", Number: true},
-		{Name: "numbers"}, {Name: "assertions"},
+		{Name: "run"},
+		{Name: "experiment"},
+		{Name: "mode"},
+		{Name: "started"},
+		{Name: "points", Number: true},
+		{Name: "repeats", Number: true},
+		{Name: "calls", Number: true},
+		{Name: "p50", Unit: "ms", Number: true},
+		{Name: "p99", Unit: "ms", Number: true},
+		{Name: "numbers"},
+		{Name: "assertions"},
 	}}
 	for _, run := range runs {
 		m := &run.Manifest
@@ -88,7 +96,10 @@ type group struct {
 func provenance(run *result.Run) []group {
 	m := &run.Manifest
 	what := group{"Run", [][2]string{
-		{"id", m.RunID}, {"experiment", m.Experiment}, {"mode", string(m.Mode)}, {"state", stateText(run)},
+		{"id", m.RunID},
+		{"experiment", m.Experiment},
+		{"mode", string(m.Mode)},
+		{"state", stateText(run)},
 		{"started", m.Started.Format(time.RFC3339Nano)},
 	}}
 	if !m.Ended.IsZero() {
@@ -100,8 +111,11 @@ func provenance(run *result.Run) []group {
 	}
 
 	made := group{"Provenance", [][2]string{
-		{"command", strings.Join(m.Command, " ")}, {"seed", strconv.FormatUint(m.Seed, 10)},
-		{"semantic sha256", m.SemanticSHA256}, {"text sha256", m.TextSHA256}, {"ainur", build(m.Build)},
+		{"command", strings.Join(m.Command, " ")},
+		{"seed", strconv.FormatUint(m.Seed, 10)},
+		{"semantic sha256", m.SemanticSHA256},
+		{"text sha256", m.TextSHA256},
+		{"ainur", build(m.Build)},
 	}}
 	if m.DecisionLogSHA256 != "" {
 		made.Items = append(made.Items, [2]string{"decision log sha256", m.DecisionLogSHA256})
@@ -177,12 +191,15 @@ func facts(f spec.Facts) [][2]string {
 		turbo = map[bool]string{true: "on", false: "off"}[*f.Turbo]
 	}
 	return [][2]string{
-		{"name", f.Hostname}, {"system", f.OS + ", Linux " + f.Kernel + " " + f.Arch},
+		{"name", f.Hostname},
+		{"system", f.OS + ", Linux " + f.Kernel + " " + f.Arch},
 		{"cpu", fmt.Sprintf("%s: %s, %s, %d threads, %s", f.CPUModel, plural(f.Sockets, "socket"), plural(f.PhysicalCores, "core"), f.LogicalCores, plural(f.NUMANodes, "NUMA node"))},
 		{"clock speed", fmt.Sprintf("governor %s, turbo %s, SMT %s", cmp.Or(f.Governor, "unknown"), turbo, cmp.Or(f.SMT, "unknown"))},
 		{"memory", fmt.Sprintf("%s, swap %s, THP %s", bytesText(int64(f.MemoryTotal)), bytesText(int64(f.SwapTotal)), cmp.Or(f.THP, "unknown"))},
 		{"isolation", fmt.Sprintf("cgroup %s, virtualisation %s, uid %d", f.Cgroup, cmp.Or(f.Virt, "none seen"), f.UID)},
-		{"load before", number(f.Load1)}, {"boot id", f.BootID}, {"kernel cmdline", f.Cmdline},
+		{"load before", number(f.Load1)},
+		{"boot id", f.BootID},
+		{"kernel cmdline", f.Cmdline},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,11 +60,12 @@ func (r *Run) Point(id string) *spec.Point {
 
 // repeatFolder is points/<id>-<axis values>/repNN.
 func repeatFolder(p spec.Point, n int) string {
-	name := p.ID
+	var name strings.Builder
+	name.WriteString(p.ID)
 	for _, a := range p.Axes {
-		name += "-" + AxisText(a)
+		name.WriteString("-" + AxisText(a))
 	}
-	return filepath.Join("points", fileName(name), fmt.Sprintf("rep%02d", n))
+	return filepath.Join("points", fileName(name.String()), fmt.Sprintf("rep%02d", n))
 }
 
 // RepeatDir makes the folder of a repeat of the point, from 1, with logs/ in it.

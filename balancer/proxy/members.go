@@ -1,0 +1,212 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/ainur-faas/ainur/agent/agentpb"
+)
+
+// joinWithin is how long a worker that joins may take to answer and to register
+// the functions that are there.
+const joinWithin = 30 * time.Second
+
+// link is the connection to a member.
+type link struct {
+	worker string
+	conn   *grpc.ClientConn
+	client pb.FunctionsClient
+	gone   string // why the membership has ended, "" while it lasts; guarded by Proxy.mu
+
+	noStream atomic.Bool // it does not serve InvokeStream
+}
+
+// dial connects to a worker and waits for its answer, so that a worker that
+// cannot be reached does not become a member.
+func dial(ctx context.Context, worker, address string) (*link, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "address %q of worker %s: %v", address, worker, err)
+	}
+	_, err = grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err != nil && status.Code(err) != codes.Unimplemented { // which is an answer too
+		s := status.Convert(err)
+		return nil, errors.Join(status.Errorf(s.Code(), "the balancer cannot reach worker %s at %s: %s", worker, address, s.Message()), conn.Close())
+	}
+	return &link{worker: worker, conn: conn, client: pb.NewFunctionsClient(conn)}, nil
+}
+
+// join gives a worker a lease or renews it.
+func (p *Proxy) join(ctx context.Context, req *pb.JoinRequest) error {
+	p.mu.Lock()
+	renewed := p.core.Renew(p.now(), req.GetWorker(), req.GetIncarnation())
+	if !renewed {
+		p.core.Drop(req.GetWorker())
+		p.prune("it restarted")
+	}
+	p.arm()
+	p.mu.Unlock()
+	if renewed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinWithin)
+	defer cancel()
+	l, err := dial(ctx, req.GetWorker(), req.GetAddress())
+	if err != nil {
+		return err
+	}
+	admitted, err := p.admit(ctx, l, req)
+	if !admitted {
+		err = errors.Join(err, l.conn.Close())
+	}
+	return err
+}
+
+// admit registers every function at a worker and, at the moment when it lacks
+// none, makes it a member. Another Join of the worker may have come first.
+func (p *Proxy) admit(ctx context.Context, l *link, req *pb.JoinRequest) (admitted bool, err error) {
+	for has := map[*function]bool{}; ; {
+		f := func() *function {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if i := slices.IndexFunc(p.functions, func(f *function) bool { return !has[f] }); i >= 0 {
+				return p.functions[i]
+			}
+			m, joined := p.core.Join(p.now(), l.worker, req.GetAddress(), req.GetIncarnation(), req.GetMilliCpu())
+			if joined {
+				admitted, p.links[m.ID] = true, l
+			}
+			p.prune("it restarted")
+			p.arm()
+			return nil
+		}()
+		if f == nil {
+			p.options.Log.Info("member joined", slog.String("worker", l.worker), slog.String("address", req.GetAddress()))
+			return admitted, nil
+		}
+		if _, err := l.client.Register(ctx, f.req); err != nil {
+			return false, at(l, err)
+		}
+		has[f] = true
+	}
+}
+
+func (p *Proxy) leave(worker, incarnation string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.core.Leave(worker, incarnation)
+	p.prune("it left")
+}
+
+// expire ends the memberships that were not renewed.
+func (p *Proxy) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.core.Expire(p.now()) {
+		p.options.Log.Warn("member lost: its lease ran out", slog.String("worker", m.Worker), slog.Int("in_flight", m.InFlight))
+	}
+	p.prune("its lease ran out")
+	p.arm()
+}
+
+// arm sets the timer to the next lease that runs out. The caller holds p.mu.
+func (p *Proxy) arm() {
+	if at, ok := p.core.Deadline(); ok {
+		p.timer.Reset(max(at-p.now(), 0))
+	}
+}
+
+// prune closes the connections to members that have gone, which ends what is
+// in flight there, for the reason why. The caller holds p.mu.
+func (p *Proxy) prune(why string) {
+	there := map[uint64]bool{}
+	for _, m := range p.core.Members() {
+		there[m.ID] = true
+	}
+	for id, l := range p.links {
+		if !there[id] {
+			delete(p.links, id)
+			l.gone = why
+			if err := l.conn.Close(); err != nil {
+				p.options.Log.Warn("close connection", slog.String("worker", l.worker), slog.Any("error", err))
+			}
+		}
+	}
+}
+
+// memberLinks is the connection to each member, in the order they joined.
+func (p *Proxy) memberLinks() []*link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	links := make([]*link, 0, len(p.links))
+	for _, m := range p.core.Members() {
+		links = append(links, p.links[m.ID])
+	}
+	return links
+}
+
+// pick chooses a member and counts an invocation there, or says why there is none.
+func (p *Proxy) pick() (id uint64, l *link, nobody string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		return 0, nil, "the balancer is stopping"
+	}
+	if m, ok := p.core.Pick(p.now()); ok {
+		return m.ID, p.links[m.ID], ""
+	}
+	if n := len(p.links); n > 0 {
+		return 0, nil, fmt.Sprintf("none of the balancer's %d workers can be reached; each is tried again when it renews its lease", n)
+	}
+	return 0, nil, noMember
+}
+
+const noMember = "no worker is a member of the balancer"
+
+// membership is where agents join.
+type membership struct {
+	pb.UnimplementedMembershipServer
+	p *Proxy
+}
+
+// Join gives a worker a lease or renews it.
+func (m *membership) Join(ctx context.Context, req *pb.JoinRequest) (*pb.JoinReply, error) {
+	if req.GetWorker() == "" || req.GetAddress() == "" || req.GetIncarnation() == "" {
+		return nil, status.Error(codes.InvalidArgument, "worker, address and incarnation are required")
+	}
+	if err := m.p.join(ctx, req); err != nil {
+		return nil, err
+	}
+	return &pb.JoinReply{LeaseNs: int64(m.p.options.Lease)}, nil
+}
+
+// Leave ends a membership.
+func (m *membership) Leave(_ context.Context, req *pb.LeaveRequest) (*pb.LeaveReply, error) {
+	m.p.leave(req.GetWorker(), req.GetIncarnation())
+	return &pb.LeaveReply{}, nil
+}
+
+// Members lists the members in the order they joined.
+func (m *membership) Members(context.Context, *pb.MembersRequest) (*pb.MembersReply, error) {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	reply := &pb.MembersReply{}
+	for _, member := range m.p.core.Members() {
+		reply.Members = append(reply.Members, &pb.Member{
+			Worker: member.Worker, Address: member.Address, Healthy: !member.Suspect, InFlight: int32(member.InFlight),
+		})
+	}
+	return reply, nil
+}
