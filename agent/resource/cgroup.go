@@ -218,6 +218,7 @@ func (c Cgroups) Reclaim() (removed []string, err error) {
 			}
 		}
 		errs = append(errs, removeCgroup(parent))
+		_ = syscall.Rmdir(filepath.Dir(parent)) // which it shares with other runs: the last one removes it
 	}
 	return removed, errors.Join(errs...)
 }

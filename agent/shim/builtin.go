@@ -32,7 +32,6 @@ func Builtin() {
 		fmt.Fprintf(os.Stderr, "ainur: no builtin function %q; there are %s\n", name, strings.Join(Builtins, ", "))
 		os.Exit(1)
 	}
-	runtime.LockOSThread() // busy measures the CPU time of its thread
 	fn.ServeRaw(map[string]func(context.Context, []byte) ([]byte, error){
 		"hello": hello, "busy": busy, "sleep": sleep, "memory": memory,
 	}[name])
@@ -61,6 +60,8 @@ func busy(_ context.Context, args []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	runtime.LockOSThread() // whose CPU time it measures
+	defer runtime.UnlockOSThread()
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
 		return nil, err

@@ -67,7 +67,10 @@ func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listen
 	pb.RegisterMembershipServer(server, &membership{p: p})
 	healthy := health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, healthy)
-	front := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second}
+	front := &http.Server{
+		Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(p.options.Log.Handler(), slog.LevelWarn),
+	}
 
 	serving, ctx := errgroup.WithContext(ctx) // a front that fails takes the other with it
 	serving.Go(func() error { return server.Serve(grpcListener) })

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -133,6 +135,9 @@ func (ln *lane) put(ctx context.Context, req *pb.InvokeRequest) (<-chan answer, 
 func (ln *lane) receive() {
 	for {
 		reply, err := ln.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			err = status.Error(codes.Unavailable, "it ended the stream")
+		}
 		if err != nil {
 			ln.end(err)
 			return

@@ -153,6 +153,19 @@ func (c *cli) root() *cobra.Command {
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			return c.checkFlags()
 		},
+		SuggestionsMinimumDistance: 2,
+
+		Args: cobra.ArbitraryArgs,
+		RunE: func(root *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return root.Help()
+			}
+			hint := "; `ainur help` lists the verbs"
+			if close := root.SuggestionsFor(args[0]); len(close) > 0 {
+				hint = "; did you mean " + strings.Join(close, " or ") + "?"
+			}
+			return exit(exitUsage, fmt.Errorf("unknown verb %q%s", args[0], hint))
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit(exitUsage, err) })
 	flags := root.PersistentFlags()

@@ -35,6 +35,9 @@ func (c *cli) agentCommand() *cobra.Command {
 		Short: "Serve a worker: run functions in sandboxes on this host",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dir == "" || runID == "" {
+				return exit(exitUsage, errors.New("--dir and --run are required"))
+			}
 			var w spec.Worker
 			if err := readJSON(args[0], &w); err != nil {
 				return exit(exitUsage, err)
@@ -50,8 +53,6 @@ func (c *cli) agentCommand() *cobra.Command {
 	flags.StringVar(&runID, "run", "", "id of the run, which labels all that the agent makes (required)")
 	flags.StringVar(&balancer, "balancer", "", "address of the balancer to join")
 	flags.BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
-	must(cmd.MarkFlagRequired("dir"))
-	must(cmd.MarkFlagRequired("run"))
 	return cmd
 }
 
@@ -199,11 +200,4 @@ func readJSON(path string, into any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
-}
-
-// must is for errors that only a mistake in this program can make.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
 }
