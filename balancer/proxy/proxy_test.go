@@ -72,6 +72,15 @@ func TestCallsGoRound(t *testing.T) {
 		if diff := cmp.Diff([]string{"w1", "w2", "w1", "w2"}, got); diff != "" {
 			t.Error(diff)
 		}
+		members, err := b.Members(t.Context(), &pb.MembersRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range members.GetMembers() {
+			if m.GetInFlight() != 0 || !m.GetHealthy() {
+				t.Errorf("when all is done: %v", m)
+			}
+		}
 	})
 }
 
@@ -382,7 +391,7 @@ func TestCallerGivesUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			started, stopped := make(chan struct{}), make(chan struct{})
-			b, w := newBalancer(t, 0), newAgent(t, "w", doing(func(ctx context.Context, _ *pb.InvokeRequest) *pb.InvokeReply {
+			b, w := newBalancer(t, time.Minute), newAgent(t, "w", doing(func(ctx context.Context, _ *pb.InvokeRequest) *pb.InvokeReply {
 				close(started)
 				<-ctx.Done()
 				close(stopped)
@@ -403,13 +412,16 @@ func TestCallerGivesUp(t *testing.T) {
 	}
 }
 
-// The deadline of a call on a stream goes with it; the worker's own account of
+// What is left of the deadline of a call on a stream goes with it; the worker's own account of
 // the time it took is preferred, and one that never answers is not waited for.
 func TestDeadlineOnAStream(t *testing.T) {
 	for name, hangs := range map[string]bool{"worker answers": false, "worker hangs": true} {
 		t.Run(name, func(t *testing.T) {
 			release := make(chan struct{})
-			b, w := newBalancer(t, 0), newAgent(t, "w", doing(func(ctx context.Context, _ *pb.InvokeRequest) *pb.InvokeReply {
+			b, w := newBalancer(t, 0), newAgent(t, "w", doing(func(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
+				if left := time.Duration(req.GetTimeoutNs()); left <= 0 || left >= 20*time.Millisecond {
+					t.Errorf("%v are left of 20 ms", left)
+				}
 				<-ctx.Done()
 				if hangs {
 					<-release

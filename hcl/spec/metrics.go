@@ -1,9 +1,12 @@
 package spec
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Quantiles summarises durations. Count 0 means none was seen: the other
-// fields are then meaningless and are null in JSON output, never 0.
+// fields are then meaningless, and it is null in JSON.
 type Quantiles struct {
 	Count int64         `json:"count"`
 	Mean  time.Duration `json:"mean"`
@@ -13,6 +16,15 @@ type Quantiles struct {
 	P99   time.Duration `json:"p99"`
 	P999  time.Duration `json:"p999"`
 	Max   time.Duration `json:"max"`
+}
+
+// MarshalJSON is null when nothing was seen.
+func (q Quantiles) MarshalJSON() ([]byte, error) {
+	if q.Count == 0 {
+		return []byte("null"), nil
+	}
+	type plain Quantiles // without this method
+	return json.Marshal(plain(q))
 }
 
 // Metrics is what one repeat of a load measured over some of its recorded calls.
