@@ -37,7 +37,7 @@ type fakeAgent struct {
 }
 
 // newAgent serves a fake worker on loopback until the test ends.
-func newAgent(t *testing.T, name string, options ...func(*fakeAgent)) *fakeAgent {
+func newAgent(t testing.TB, name string, options ...func(*fakeAgent)) *fakeAgent {
 	t.Helper()
 	a := &fakeAgent{name: name, async: map[string]*pb.InvokeReply{}}
 	for _, o := range options {
@@ -147,7 +147,7 @@ type balancer struct {
 }
 
 // newBalancer serves a Proxy until the test ends or stop is called.
-func newBalancer(t *testing.T, lease time.Duration) *balancer {
+func newBalancer(t testing.TB, lease time.Duration) *balancer {
 	t.Helper()
 	grpcListener, httpListener := listen(t), listen(t)
 	p := proxy.New(proxy.Options{Policy: &policy.RoundRobin{}, Log: slogDiscard, Lease: lease})
@@ -172,7 +172,7 @@ func newBalancer(t *testing.T, lease time.Duration) *balancer {
 	return b
 }
 
-func (b *balancer) joins(t *testing.T, a *fakeAgent, incarnation string) {
+func (b *balancer) joins(t testing.TB, a *fakeAgent, incarnation string) {
 	t.Helper()
 	if _, err := b.Join(t.Context(), &pb.JoinRequest{Worker: a.name, Address: a.address, Incarnation: incarnation, MilliCpu: 1000}); err != nil {
 		t.Fatalf("%s joins: %v", a.name, err)
@@ -209,7 +209,7 @@ func (b *balancer) members(t *testing.T, want ...string) {
 	t.Fatalf("members are %v, want %v", got, want)
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

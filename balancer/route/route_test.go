@@ -86,29 +86,35 @@ func TestSuspectsAreNotChosen(t *testing.T) {
 	}
 }
 
-// Whatever happens: a pick has a live lease, and picked = done + in flight at
-// members that are still there + lost with members that went.
+// Whatever happens, a pick has a live lease and is not suspect; and picked =
+// done + in flight at members that are there + lost with members that went.
 func TestConservation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := route.New(rapid.SampledFrom([]policy.Policy{&policy.RoundRobin{}, &policy.LeastInFlight{}}).Draw(t, "policy"), lease)
 		var now time.Duration
-		inFlight := map[uint64]int{} // by member that is there
+		inFlight := map[uint64]int{} // picked and not done, by member
+		suspect := map[uint64]bool{} // since its last renewal
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			now += time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "pass"))
 			worker := fmt.Sprint("w", rapid.IntRange(0, 3).Draw(t, "worker"))
 			incarnation := fmt.Sprint("i", rapid.IntRange(0, 1).Draw(t, "incarnation"))
-			switch rapid.IntRange(0, 5).Draw(t, "event") {
+			switch rapid.IntRange(0, 7).Draw(t, "event") {
 			case 0, 1:
-				c.Join(now, worker, "", incarnation, 1000)
+				m, _ := c.Join(now, worker, "", incarnation, 1000)
+				delete(suspect, m.ID)
 			case 2:
 				c.Leave(worker, incarnation)
 			case 3:
-				c.Expire(now)
+				for _, m := range c.Expire(now) {
+					if m.Expires > now {
+						t.Fatalf("at %v it expired %+v", now, m)
+					}
+				}
 			case 4:
 				if m, ok := c.Pick(now); ok {
 					inFlight[m.ID]++
-					if m.Expires <= now {
-						t.Fatalf("picked %+v at %v", m, now)
+					if m.Expires <= now || suspect[m.ID] {
+						t.Fatalf("at %v it picked %+v", now, m)
 					}
 				}
 			case 5:
@@ -119,17 +125,51 @@ func TestConservation(t *testing.T) {
 						break
 					}
 				}
-			}
-			seen := map[string]bool{}
-			for _, m := range c.Members() {
-				if m.InFlight != inFlight[m.ID] {
-					t.Fatalf("%+v has %d in flight", m, inFlight[m.ID])
+			case 6:
+				for _, m := range c.Members() {
+					if m.Worker == worker {
+						c.Suspect(m.ID)
+						suspect[m.ID] = true
+					}
 				}
-				if seen[m.Worker] {
-					t.Fatalf("%s is a member twice", m.Worker)
-				}
-				seen[m.Worker] = true
+			case 7:
+				c.Drop(worker)
 			}
+			checkMembers(t, c, inFlight)
 		}
 	})
+}
+
+func checkMembers(t *rapid.T, c *route.Core, inFlight map[uint64]int) {
+	seen := map[string]bool{}
+	first, some := c.Deadline()
+	for i, m := range c.Members() {
+		if m.InFlight != inFlight[m.ID] {
+			t.Fatalf("%+v, want %d in flight", m, inFlight[m.ID])
+		}
+		if seen[m.Worker] {
+			t.Fatalf("%s is a member twice", m.Worker)
+		}
+		if m.Expires < first || !some {
+			t.Fatalf("%+v expires before the deadline %v, %v", m, first, some)
+		}
+		if i > 0 && m.ID <= c.Members()[i-1].ID {
+			t.Fatalf("not in order of ID: %+v", c.Members())
+		}
+		seen[m.Worker] = true
+	}
+}
+
+func TestPickAllocatesNothing(t *testing.T) {
+	c := route.New(&policy.LeastInFlight{}, lease)
+	for i := range 16 {
+		c.Join(0, fmt.Sprint("w", i), "", "i", 1000)
+	}
+	c.Pick(0)
+	if n := testing.AllocsPerRun(100, func() {
+		m, _ := c.Pick(0)
+		c.Done(m.ID)
+	}); n != 0 {
+		t.Errorf("%g allocations", n)
+	}
 }

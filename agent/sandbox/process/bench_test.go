@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(echoEnv) != "" {
 		echo()
 	}
+	if os.Getenv(crashEnv) != "" {
+		crash()
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,0 +1,347 @@
+// Package sandboxtest is what every kind of isolation must do, however badly
+// functions behave.
+package sandboxtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/testenv"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// Run checks the isolations that open makes. Functions in Python are skipped, and
+// say so, where there is none.
+func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) {
+	for name, test := range map[string]func(*suite){
+		"invoke": invoke, "user error": userError, "import fails": importFails, "ends at import": endsAtImport,
+		"ends in the middle": ends, "never answers": neverAnswers, "never ready": neverReady, "prints 100 MB": prints,
+		"eats memory": eats, "result too large": resultTooLarge, "arguments too large": argsTooLarge, "result is no JSON": notJSON,
+		"garbage": garbage, "closes its socket": closesSocket, "leaves a child": leavesChild, "many at once": many,
+		"dies while idle": diesIdle, "environment": environment, "remove": remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &suite{T: t, isolation: open(t)}
+			test(s)
+		})
+	}
+}
+
+type suite struct {
+	*testing.T
+	isolation sandbox.Isolation
+	made      int
+}
+
+// python is a function with this main.py.
+func (s *suite) python(source string) sandbox.Config {
+	s.Helper()
+	testenv.Require(s, testenv.Python)
+	return s.code("python3", "main.py", source, 0o644)
+}
+
+// shell is an executable that does not speak the protocol.
+func (s *suite) shell(source string) sandbox.Config {
+	s.Helper()
+	return s.code("exec", "function", "#!/bin/sh\n"+source, 0o755)
+}
+
+func (s *suite) code(runtime, name, source string, mode os.FileMode) sandbox.Config {
+	s.Helper()
+	dir := s.TempDir()
+	for d := dir; strings.HasPrefix(d, os.TempDir()+string(filepath.Separator)); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(source), mode); err != nil {
+		s.Fatal(err)
+	}
+	return sandbox.Config{Function: spec.Function{Name: "f", Runtime: runtime, Memory: 128 * spec.MiB, MilliCPU: 1000}, Code: dir}
+}
+
+func builtin(name string) sandbox.Config {
+	return sandbox.Config{Function: spec.Function{Name: "f", Builtin: name, Memory: 64 * spec.MiB, MilliCPU: 1000}}
+}
+
+func (s *suite) context(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(s.Context(), d)
+	s.Cleanup(cancel)
+	return ctx
+}
+
+func (s *suite) create(c sandbox.Config) (sandbox.Sandbox, error) {
+	s.made++
+	c.ID = fmt.Sprintf("f-%d", s.made)
+	return s.isolation.Create(s.context(20*time.Second), c)
+}
+
+func (s *suite) must(c sandbox.Config) sandbox.Sandbox {
+	s.Helper()
+	b, err := s.create(c)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		if err := b.Remove(); err != nil {
+			s.Error(err)
+		}
+	})
+	return b
+}
+
+func (s *suite) invoke(b sandbox.Sandbox, args string) (sandbox.Reply, error) {
+	return b.Invoke(s.context(20*time.Second), []byte(args))
+}
+
+// fails checks the kind of an error and what it says.
+func (s *suite) fails(err error, kind sandbox.Kind, words ...string) {
+	s.Helper()
+	var e *sandbox.Error
+	if !errors.As(err, &e) || e.Kind != kind {
+		s.Fatalf("error is %v, want %s", err, kind)
+	}
+	for _, word := range words {
+		if !strings.Contains(e.Message, word) {
+			s.Errorf("%q does not say %q", e.Message, word)
+		}
+	}
+	if len(e.Message) > 16<<10 {
+		s.Errorf("the message has %d bytes", len(e.Message))
+	}
+}
+
+func (s *suite) works(b sandbox.Sandbox, args, want string) {
+	s.Helper()
+	r, err := s.invoke(b, args)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if string(r.Result) != want || !json.Valid(r.Result) {
+		s.Errorf("result %s, want %s", r.Result, want)
+	}
+	if r.ExecStart < 0 || r.ExecEnd < r.ExecStart {
+		s.Errorf("ran from %v to %v", r.ExecStart, r.ExecEnd)
+	}
+}
+
+func (s *suite) endsSoon(b sandbox.Sandbox) {
+	s.Helper()
+	select {
+	case <-b.Done():
+	case <-time.After(5 * time.Second):
+		s.Error("it has not ended")
+	}
+}
+
+func invoke(s *suite) {
+	b := s.must(builtin("hello"))
+	for range 3 {
+		s.works(b, `{}`, `{"hello":"world"}`)
+	}
+	if m := b.Memory(); m == 0 || m > 64<<20 {
+		s.Errorf("it uses %d bytes", m)
+	}
+	r, err := s.invoke(s.must(builtin("sleep")), `{"ms":30}`)
+	if err != nil || r.ExecEnd-r.ExecStart < 30*time.Millisecond {
+		s.Errorf("slept from %v to %v: %v", r.ExecStart, r.ExecEnd, err)
+	}
+	s.works(s.must(s.python("def main(args):\n    return {'n': args['n'] + 1}\n")), `{"n":41}`, `{"n":42}`)
+}
+
+func userError(s *suite) {
+	b := s.must(s.python("def main(args):\n    if args: raise ValueError('by design')\n    return 1\n"))
+	r, err := s.invoke(b, `{"a":1}`)
+	s.fails(err, sandbox.UserError, "ValueError: by design", "main.py", "line 2")
+	if !sandbox.Usable(err) || r.ExecEnd == 0 {
+		s.Errorf("reply %+v, usable %v", r, sandbox.Usable(err))
+	}
+	s.works(b, `{}`, `1`)
+	_, err = s.invoke(s.must(builtin("busy")), `{}`)
+	s.fails(err, sandbox.UserError, `"ms" must be a number`)
+}
+
+func importFails(s *suite) {
+	_, err := s.create(s.python("import nothing_like_it\n"))
+	s.fails(err, sandbox.StartFailed, "ModuleNotFoundError", "nothing_like_it")
+	_, err = s.create(s.python("x = 1\n"))
+	s.fails(err, sandbox.StartFailed, "no function main")
+	_, err = s.create(s.python("def main(args:\n"))
+	s.fails(err, sandbox.StartFailed, "SyntaxError")
+}
+
+func endsAtImport(s *suite) {
+	_, err := s.create(s.shell("echo last words >&2\nexit 7\n"))
+	s.fails(err, sandbox.StartFailed, "exit status 7", "last words")
+}
+
+func ends(s *suite) {
+	b := s.must(s.python("import os, sys\ndef main(args):\n    print('last words', file=sys.stderr)\n    os._exit(9)\n"))
+	_, err := s.invoke(b, `{}`)
+	s.fails(err, sandbox.Crashed, "exit status 9", "last words")
+	if sandbox.Usable(err) {
+		s.Error("it is usable")
+	}
+	s.endsSoon(b)
+	if _, err := s.invoke(b, `{}`); err == nil {
+		s.Error("it answered after its end")
+	}
+}
+
+var errStop = errors.New("stop")
+
+func neverAnswers(s *suite) {
+	b := s.must(builtin("sleep"))
+	ctx, cancel := context.WithTimeoutCause(s.Context(), 100*time.Millisecond, errStop)
+	defer cancel()
+	began := time.Now()
+	_, err := b.Invoke(ctx, []byte(`{"ms":600000}`))
+	if !errors.Is(err, errStop) || sandbox.Usable(err) {
+		s.Errorf("error is %v, want the cause", err)
+	}
+	if err := b.Remove(); err != nil {
+		s.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		s.Errorf("took %v", took)
+	}
+}
+
+func neverReady(s *suite) {
+	ctx, cancel := context.WithTimeoutCause(s.Context(), 200*time.Millisecond, errStop)
+	defer cancel()
+	c := s.shell("sleep 600\n")
+	c.ID = "never"
+	_, err := s.isolation.Create(ctx, c)
+	s.fails(err, sandbox.StartFailed, errStop.Error())
+}
+
+func prints(s *suite) {
+	c := s.python("import sys\ndef main(args):\n    for _ in range(1000): sys.stdout.write('x' * 99999 + '\\n')\n    return 1\n")
+	var seen, largest atomic.Int64
+	c.Stdout = func(p []byte) {
+		seen.Add(int64(len(p)))
+		largest.Store(max(largest.Load(), int64(len(p))))
+	}
+	s.works(s.must(c), `{}`, `1`)
+	for deadline := time.Now().Add(5 * time.Second); seen.Load() < 100_000_000 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if seen.Load() != 100_000_000 || largest.Load() > 1<<20 {
+		s.Errorf("%d bytes in pieces of up to %d", seen.Load(), largest.Load())
+	}
+}
+
+func eats(s *suite) {
+	b := s.must(builtin("memory"))
+	_, err := s.invoke(b, `{"mb":2000}`)
+	s.fails(err, sandbox.OutOfMemory, "64 MiB")
+	s.endsSoon(b)
+	s.works(s.must(builtin("hello")), `{}`, `{"hello":"world"}`)
+}
+
+func resultTooLarge(s *suite) {
+	b := s.must(s.python("def main(args):\n    return 'x' * args['n']\n"))
+	_, err := s.invoke(b, `{"n":17000000}`)
+	s.fails(err, sandbox.UserError, "over 16 MiB")
+	s.works(b, `{"n":1}`, `"x"`)
+}
+
+func argsTooLarge(s *suite) {
+	b := s.must(builtin("hello"))
+	_, err := s.invoke(b, `{"x":"`+strings.Repeat("x", sandbox.MaxPayload)+`"}`)
+	s.fails(err, sandbox.TooLarge, "16 MiB")
+	s.works(b, `{}`, `{"hello":"world"}`)
+}
+
+func notJSON(s *suite) {
+	b := s.must(s.python("def main(args):\n    return {1, 2} if args else float('nan')\n"))
+	_, err := s.invoke(b, `{"a":1}`)
+	s.fails(err, sandbox.UserError, "not JSON serializable")
+	_, err = s.invoke(b, `{}`)
+	s.fails(err, sandbox.UserError, "Out of range float")
+}
+
+func garbage(s *suite) {
+	_, err := s.create(s.shell("echo this is no frame at all >&3\nsleep 600\n"))
+	s.fails(err, sandbox.StartFailed)
+	ready := `printf '\000\000\000\000\001\000\000\000\000\000\000\000\000\000\000\000' >&3` + "\n"
+	b := s.must(s.shell(ready + "read x <&3\necho this is no frame at all >&3\nsleep 600\n"))
+	_, err = s.invoke(b, "{}\n")
+	s.fails(err, sandbox.Protocol)
+}
+
+func closesSocket(s *suite) {
+	b := s.must(s.python("import os\ndef main(args):\n    os.closerange(3, 64)\n    import time; time.sleep(600)\n"))
+	_, err := s.invoke(b, `{}`)
+	s.fails(err, sandbox.Crashed)
+}
+
+func leavesChild(s *suite) {
+	b := s.must(s.python("import subprocess\ndef main(args):\n    return subprocess.Popen(['sleep', '600']).pid > 0\n"))
+	s.works(b, `{}`, `true`)
+	began := time.Now()
+	if err := b.Remove(); err != nil {
+		s.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		s.Errorf("removal took %v", took)
+	}
+}
+
+func many(s *suite) {
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			c := builtin("hello")
+			c.ID = fmt.Sprintf("many-%d", i)
+			b, err := s.isolation.Create(s.Context(), c)
+			if err != nil {
+				s.Error(err)
+				return
+			}
+			if _, err := s.invoke(b, `{}`); err != nil {
+				s.Error(err)
+			}
+			if err := b.Remove(); err != nil {
+				s.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func diesIdle(s *suite) {
+	b := s.must(s.python("import os, threading\ndef main(args):\n    threading.Timer(0.1, lambda: os._exit(1)).start()\n    return 1\n"))
+	s.works(b, `{}`, `1`)
+	s.endsSoon(b)
+}
+
+func environment(s *suite) {
+	c := s.python("import os\ndef main(args):\n    return [os.environ.get('MINE'), os.environ.get('AINUR_SECRET_OF_THE_AGENT'), os.path.basename(os.getcwd()) != '']\n")
+	c.Function.Env = map[string]string{"MINE": "yes"}
+	s.works(s.must(c), `{}`, `["yes",null,true]`)
+}
+
+func remove(s *suite) {
+	b := s.must(builtin("hello"))
+	for range 2 {
+		if err := b.Remove(); err != nil {
+			s.Error(err)
+		}
+	}
+	s.endsSoon(b)
+	if _, err := s.invoke(b, `{}`); err == nil {
+		s.Error("it answered after its removal")
+	}
+}
