@@ -49,7 +49,7 @@ lint: ## vet, staticcheck, formatting, modern Go, tidy modules
 
 .PHONY: layers
 layers: ## which package may import which, purity of the cores, a reason for each module
-	go test -count=1 -run '^Test(Layers|Pure|Dependencies)' ./cmd/ainur
+	go test -count=1 -run '^Test(Layers|Pure|Impurities|Dependencies)' ./cmd/ainur
 
 .PHONY: fuzz
 fuzz: FUZZTIME = 10s

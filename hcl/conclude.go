@@ -139,7 +139,7 @@ func (c *conclusion) assertion(e *evaluator, in *instance, point string, repeat 
 	if expr := in.Exprs["error"]; expr != nil {
 		text, diags := e.eval(expr, scope)
 		if text, err := convert.Convert(text, cty.String); err == nil && !diags.HasErrors() && text.IsKnown() && !text.IsNull() {
-			a.Message = "(sensitive)"
+			a.Message = spec.Redacted
 			if !text.IsMarked() {
 				a.Message = text.AsString()
 			}

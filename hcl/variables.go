@@ -24,7 +24,7 @@ import (
 const (
 	envPrefix   = "AINUR_VAR_"
 	valueFiles  = "*.auto.ainurvars.hcl"
-	redacted    = `"(sensitive)"`
+	redacted    = `"` + spec.Redacted + `"`
 	outsideFile = "--var %s" // name under which the text of a flag is shown
 )
 
@@ -143,7 +143,7 @@ func (m *Module) variable(name string, g given) (variable, hcl.Diagnostics) {
 		return v, diags
 	}
 	if v.sensitive && g.text != "" {
-		m.files[g.at.Filename] = &hcl.File{Bytes: []byte("(sensitive)")}
+		m.files[g.at.Filename] = &hcl.File{Bytes: []byte(spec.Redacted)}
 	}
 	constraint, defaults := cty.DynamicPseudoType, (*typeexpr.Defaults)(nil)
 	if expr := b.Exprs["type"]; expr != nil {

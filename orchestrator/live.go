@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,7 +81,7 @@ func (h Local) reclaim(o Options) error {
 			return fmt.Errorf("reclaim what run %s left: %w", id, err)
 		}
 		if o.Progress != nil {
-			o.Progress(Progress{Stage: "reclaim", Message: fmt.Sprintf("run %s was killed; reclaimed %s", id, listed(removed))})
+			o.Progress(Progress{Stage: Reclaiming, Message: fmt.Sprintf("run %s was killed; reclaimed %s", id, listed(removed))})
 		}
 	}
 	return nil
@@ -220,8 +221,8 @@ func (d *deployment) start(ctx context.Context) error {
 			return err
 		}
 		env := make([]string, 0, len(w.Env))
-		for key, value := range w.Env {
-			env = append(env, key+"="+value)
+		for _, key := range slices.Sorted(maps.Keys(w.Env)) {
+			env = append(env, key+"="+w.Env[key])
 		}
 		args := append([]string{"agent", "--lifeline", "--run", d.runID, "--dir", filepath.Join(d.dir, name)}, join...)
 		agent, err := d.daemon("worker "+w.Name, name, env, append(args, config)...)
@@ -402,7 +403,7 @@ func (d *deployment) load(load spec.Load, step plan.Step) (client.Outcome, error
 	defer stop()
 	lines := bufio.NewScanner(p.lines)
 	for lines.Scan() {
-		d.progress(Progress{Point: d.point, Repeat: step.Repeat, Stage: "load", Load: slices.Clone(lines.Bytes())})
+		d.progress(Progress{Point: d.point, Repeat: step.Repeat, Stage: Loading, Load: slices.Clone(lines.Bytes())})
 	}
 	<-p.exited
 	if err := p.release(); err != nil {

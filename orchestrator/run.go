@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -29,7 +28,6 @@ type Options struct {
 	Results  string // folder of result directories
 	Command  []string
 	Conclude Conclude
-	Log      *slog.Logger
 	Progress func(Progress) // called from one goroutine at a time; may be nil
 }
 
@@ -39,10 +37,21 @@ type Progress struct {
 	Step    int // from 1
 	Steps   int
 	Repeat  int
-	Stage   string          // "start", "load", "stop", "done"
-	Load    json.RawMessage // of stage load: the generator's own progress
-	Message string
+	Stage   Stage
+	Load    json.RawMessage // of Loading: the load generator's own progress
+	Message string          // of Reclaiming: what was removed
 }
+
+// Stage is what an execution is doing.
+type Stage int
+
+// The stages.
+const (
+	Reclaiming Stage = iota // removed what a killed run had left
+	Starting                // a repeat begins
+	Loading                 // its load is under way
+	Ended                   // the repeat has ended
+)
 
 // engine executes one repeat of a point; dir is the repeat's folder.
 type engine interface {
@@ -126,9 +135,9 @@ func (x *execution) step(ctx context.Context, index, steps int, step plan.Step) 
 		repeatCtx, cancel = context.WithTimeoutCause(ctx, x.exp.Timeout, fmt.Errorf("the repeat took longer than timeout = %v", x.exp.Timeout))
 		defer cancel()
 	}
-	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: "start"})
+	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: Starting})
 	out, err := x.engine.repeat(repeatCtx, point, step, dir)
-	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: "done"})
+	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: Ended})
 	where := fmt.Sprintf("point %s, repeat %d", point.ID, step.Repeat)
 	for _, reason := range out.reasons {
 		x.invalid("%s: %s", where, reason)

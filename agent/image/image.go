@@ -14,7 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -22,18 +22,19 @@ import (
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
+// The code of a function is bounded: unpacked in bytes and in files, and as the
+// archive that travels to agents in bytes.
 const (
-	// MaxSize bounds the code of a function, unpacked, in bytes.
-	MaxSize = 512 << 20
-	// maxFiles bounds how many files it has.
-	maxFiles = 50_000
+	MaxSize    = 512 << 20
+	MaxFiles   = 50_000
+	MaxArchive = 255 << 20
 )
 
-// Stage returns the code of f as a gzipped tar, with its SHA-256 in hex. The
-// same code gives the same bytes. What the archive holds depends on the runtime:
+// Stage returns the code of f as a gzipped tar, with the SHA-256 of that in hex.
+// The same code gives the same bytes. What the archive holds depends on the runtime:
 //
 //	python3  the folder as it is, with main.py
-//	go       the folder, built to the executable "function"
+//	go       the executable "function", built from the folder
 //	exec     the folder with the executable "function", or that file alone
 //
 // Errors are the user's to mend and say how.
@@ -42,25 +43,22 @@ func Stage(ctx context.Context, f spec.Function) (code []byte, digest string, er
 	if err != nil {
 		return nil, "", err
 	}
-	switch f.Runtime {
-	case "python3":
-		if err := regular(filepath.Join(f.Source, "main.py"), "a python3 function is a folder with main.py, which has main(args)"); err != nil {
-			return nil, "", err
-		}
-		code, err = pack(f.Source)
-	case "go":
+	switch {
+	case f.Runtime == "python3":
+		code, err = stageFolder(f.Source, "main.py", "a python3 function is a folder with main.py, which has main(args)")
+	case f.Runtime == "go" && !info.IsDir():
+		err = fmt.Errorf("%s is no folder: a go function is the folder of a main package", f.Source)
+	case f.Runtime == "go":
 		code, err = stageGo(ctx, f.Source)
-	case "exec":
-		if !info.IsDir() {
-			code, err = packFile(f.Source)
-			break
-		}
-		if err := regular(filepath.Join(f.Source, shim.Executable), "an exec function is an executable, or a folder with one named \"function\""); err != nil {
-			return nil, "", err
-		}
-		code, err = pack(f.Source)
+	case f.Runtime == "exec" && !info.IsDir():
+		code, err = packFile(f.Source)
+	case f.Runtime == "exec":
+		code, err = stageFolder(f.Source, shim.Executable, "an exec function is an executable, or a folder with one named function")
 	default:
-		return nil, "", fmt.Errorf("runtime %q has no code to stage", f.Runtime)
+		err = fmt.Errorf("runtime %q has no code to stage", f.Runtime)
+	}
+	if err == nil && len(code) > MaxArchive {
+		err = fmt.Errorf("%s has %d MiB when compressed, over %d MiB", f.Source, len(code)>>20, MaxArchive>>20)
 	}
 	if err != nil {
 		return nil, "", err
@@ -69,65 +67,35 @@ func Stage(ctx context.Context, f spec.Function) (code []byte, digest string, er
 	return code, hex.EncodeToString(sum[:]), nil
 }
 
-func regular(path, want string) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file: %s", path, want)
+// stageFolder packs a folder that must hold the file entry.
+func stageFolder(folder, entry, want string) ([]byte, error) {
+	file := filepath.Join(folder, entry)
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s", err, want)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file: %s", file, want)
+	case entry == shim.Executable && info.Mode()&0o100 == 0:
+		return nil, fmt.Errorf("%s is not executable: chmod +x it", file)
 	}
-	return err
-}
-
-// stageGo builds the folder, with the SDK in a module beside it, and packs the executable.
-func stageGo(ctx context.Context, source string) ([]byte, error) {
-	if _, err := exec.LookPath("go"); err != nil {
-		return nil, errors.New("a go function is built where the experiment is, and there is no go on the PATH here")
-	}
-	work, err := os.MkdirTemp("", "ainur-build-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(work)
-	src, sdk := filepath.Join(work, "src"), filepath.Join(work, "sdk")
-	if err := os.CopyFS(src, os.DirFS(source)); err != nil {
-		return nil, err
-	}
-	if err := os.CopyFS(filepath.Join(sdk, "agent", "shim"), shim.SDK); err != nil {
-		return nil, err
-	}
-	const module = "github.com/ainur-faas/ainur"
-	if err := os.WriteFile(filepath.Join(sdk, "go.mod"), []byte("module "+module+"\n\ngo 1.26\n"), 0o644); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(filepath.Join(src, "go.mod")); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(filepath.Join(src, "go.mod"), []byte("module function\n\ngo 1.26\n"), 0o644); err != nil {
-			return nil, err
-		}
-	}
-	run := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = src
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=-mod=mod", "GOWORK=off")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s in %s: %w\n%s", args[0], source, err, bytes.TrimSpace(out))
-		}
-		return nil
-	}
-	if err := run("mod", "edit", "-require="+module+"@v0.0.0", "-replace="+module+"="+sdk); err != nil {
-		return nil, err
-	}
-	if err := run("build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", filepath.Join(work, shim.Executable), "."); err != nil {
-		return nil, err
-	}
-	return packFile(filepath.Join(work, shim.Executable))
+	return pack(folder)
 }
 
 // packFile is the archive of one executable file.
 func packFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > MaxSize {
+		return nil, fmt.Errorf("%s is no file of at most %d MiB", path, MaxSize>>20)
+	}
 	return archive(func(w *tar.Writer) error { return add(w, path, shim.Executable, 0o755) })
 }
 
-// pack is the archive of a folder, without what Python leaves in it. Symbolic
-// links inside it are followed; one that leaves it is an error.
+// pack is the archive of a folder, without what Python and git leave in it. A
+// symbolic link to a file inside is replaced by that file; any other is an error.
 func pack(folder string) ([]byte, error) {
 	root, err := filepath.EvalSymlinks(folder)
 	if err != nil {
@@ -145,32 +113,31 @@ func pack(folder string) ([]byte, error) {
 				}
 				return nil
 			}
-			name, err := filepath.Rel(root, path)
-			if err != nil {
-				return err
-			}
 			real, err := filepath.EvalSymlinks(path)
 			if err != nil {
 				return err
 			}
-			if real != root && !strings.HasPrefix(real, root+string(filepath.Separator)) {
-				return fmt.Errorf("%s is a link out of the folder, to %s; copy the file in", path, real)
+			if !strings.HasPrefix(real, root+string(filepath.Separator)) {
+				return fmt.Errorf("%s is a link out of the folder, to %s: put the file itself there", path, real)
 			}
 			info, err := os.Stat(real)
 			if err != nil {
 				return err
 			}
+			if info.IsDir() {
+				return fmt.Errorf("%s is a link to a folder: put the files themselves there", path)
+			}
 			if !info.Mode().IsRegular() {
 				return fmt.Errorf("%s is neither a file nor a folder", path)
 			}
-			if files, size = files+1, size+info.Size(); files > maxFiles || size > MaxSize {
-				return fmt.Errorf("%s is over %d files or %d MiB", folder, maxFiles, MaxSize>>20)
+			if files, size = files+1, size+info.Size(); files > MaxFiles || size > MaxSize {
+				return fmt.Errorf("%s holds more than %d files or %d MiB", folder, MaxFiles, MaxSize>>20)
 			}
 			mode := int64(0o644)
 			if info.Mode()&0o100 != 0 {
 				mode = 0o755
 			}
-			return add(w, real, filepath.ToSlash(name), mode)
+			return add(w, real, filepath.ToSlash(path[len(root)+1:]), mode)
 		})
 	})
 }
@@ -179,13 +146,16 @@ func archive(fill func(*tar.Writer) error) ([]byte, error) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
-	if err := errors.Join(fill(w), w.Close(), z.Close()); err != nil {
+	if err := fill(w); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
 }
 
-// add writes a file without its times and owner, which do not change what it does.
+// add puts in a file without its times and owner, which do not change what it does.
 func add(w *tar.Writer, path, name string, mode int64) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -216,41 +186,60 @@ func Unpack(code []byte, dir string) (err error) {
 			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
-	if err := os.Chmod(tmp, 0o755); err != nil {
+	if err := os.Chmod(tmp, 0o755); err != nil { // the sandbox may run as another user
 		return err
 	}
+	root, err := os.OpenRoot(tmp)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(extract(code, root), root.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, dir)
+}
+
+func extract(code []byte, root *os.Root) error {
 	z, err := gzip.NewReader(bytes.NewReader(code))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsafe, err)
 	}
-	r := tar.NewReader(io.LimitReader(z, MaxSize+maxFiles*1024))
-	for files := 0; ; files++ {
+	const overhead = 4 << 10 // of a file in the archive, in bytes: headers and padding
+	limited := io.LimitReader(z, MaxSize+MaxFiles*overhead)
+	r := tar.NewReader(limited)
+	files, size := 0, int64(0)
+	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return os.Rename(tmp, dir)
+			_, err = io.Copy(io.Discard, limited) // the checksum is at the end
+			if err == nil {
+				return nil
+			}
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUnsafe, err)
-		case h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name):
-			return fmt.Errorf("%w: %q is no file below the folder", ErrUnsafe, h.Name)
-		case files >= maxFiles:
-			return fmt.Errorf("%w: over %d files", ErrUnsafe, maxFiles)
 		}
-		if err := extract(r, filepath.Join(tmp, h.Name), fs.FileMode(h.Mode)&0o755|0o600); err != nil {
+		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) {
+			return fmt.Errorf("%w: %q is no file below the folder", ErrUnsafe, h.Name)
+		}
+		if files, size = files+1, size+h.Size; files > MaxFiles || h.Size > MaxSize || size > MaxSize {
+			return fmt.Errorf("%w: over %d files or %d MiB", ErrUnsafe, MaxFiles, MaxSize>>20)
+		}
+		if err := write(root, h, r); err != nil {
 			return err
 		}
 	}
 }
 
-func extract(r io.Reader, path string, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+// write makes the file of h below root, out of which no name leads.
+func write(root *os.Root, h *tar.Header, content io.Reader) error {
+	if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	f, err := root.OpenFile(h.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fs.FileMode(h.Mode)&0o755|0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	_, err = io.Copy(f, content)
 	return errors.Join(err, f.Close())
 }

@@ -90,6 +90,7 @@ type verdict struct {
 type box struct {
 	id       worker.SandboxID
 	function *function
+	name     string          // unique in the run
 	sandbox  sandbox.Sandbox // nil while starting
 	state    string
 	settled  chan struct{} // closed when it is ready or has failed
@@ -164,7 +165,8 @@ func (a *Agent) handleLocked(ev worker.Event) (refused worker.Reason) {
 			b.state = busy
 			a.decide(act.Invocation, verdict{box: b, kind: act.Kind, dequeued: act.Dequeued, at: now})
 		case worker.Create:
-			b := &box{id: act.Sandbox, function: a.byID[act.Function-1], state: starting, settled: make(chan struct{})}
+			f := a.byID[act.Function-1]
+			b := &box{id: act.Sandbox, function: f, name: a.boxName(f, act.Sandbox), state: starting, settled: make(chan struct{})}
 			a.boxes[b.id] = b
 			a.tasks.Go(func() { a.create(b) })
 		case worker.Remove:
@@ -188,6 +190,10 @@ func (a *Agent) handleLocked(ev worker.Event) (refused worker.Reason) {
 		a.empty = nil
 	}
 	return refused
+}
+
+func (a *Agent) boxName(f *function, id worker.SandboxID) string {
+	return fmt.Sprintf("%s-%s-%d", fileName(a.options.Worker.Name), fileName(f.spec.Name), id)
 }
 
 func (a *Agent) decide(id worker.InvocationID, v verdict) {
@@ -219,10 +225,9 @@ func (a *Agent) create(b *box) {
 	ctx, cancel := context.WithTimeoutCause(a.ctx, a.options.StartTimeout,
 		fmt.Errorf("it was not ready within %v", a.options.StartTimeout))
 	defer cancel()
-	name := fmt.Sprintf("%s-%d", fileName(b.function.spec.Name), b.id)
-	stdout, stderr := a.logs.open(name)
+	stdout, stderr := a.logs.open(b.name)
 	s, err := a.options.Isolation.Create(ctx, sandbox.Config{
-		ID: name, Function: b.function.spec, Code: b.function.code, Stdout: stdout, Stderr: stderr,
+		ID: b.name, Function: b.function.spec, Code: b.function.code, Stdout: stdout, Stderr: stderr,
 	})
 	a.mu.Lock()
 	b.sandbox, b.err = s, err
@@ -232,7 +237,7 @@ func (a *Agent) create(b *box) {
 		a.handleLocked(worker.StartFailed{Sandbox: b.id})
 		delete(a.boxes, b.id)
 		a.mu.Unlock()
-		a.logs.close(name)
+		a.logs.close(b.name)
 		return
 	}
 	b.state = idle
@@ -249,7 +254,7 @@ func (a *Agent) remove(b *box) {
 	if err := b.sandbox.Remove(); err != nil {
 		a.options.Log.Error("remove sandbox", slog.String("function", b.function.spec.Name), slog.Any("error", err))
 	}
-	a.logs.close(fmt.Sprintf("%s-%d", fileName(b.function.spec.Name), b.id))
+	a.logs.close(b.name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.boxes, b.id)

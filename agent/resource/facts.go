@@ -20,7 +20,7 @@ func HostFacts() spec.Facts {
 	f := spec.Facts{
 		BootID: mono.BootID(), Arch: runtime.GOARCH, LogicalCores: runtime.NumCPU(), UID: os.Getuid(), GoVersion: runtime.Version(),
 		OS: osName(), Cmdline: line("/proc/cmdline"), SMT: line("/sys/devices/system/cpu/smt/control"),
-		Governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), Cgroup: version("/sys/fs/cgroup"),
+		Governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), Cgroup: CgroupVersion("/sys/fs/cgroup"),
 		NUMANodes: max(1, count("/sys/devices/system/node/node[0-9]*")), THP: chosen(line("/sys/kernel/mm/transparent_hugepage/enabled")),
 	}
 	f.Hostname, _ = os.Hostname() // "" when it has none

@@ -19,6 +19,7 @@ type Need string
 const (
 	Root   Need = "root"   // user 0
 	Python Need = "python" // python3 on the PATH
+	Go     Need = "go"     // the go command on the PATH
 	Cgroup Need = "cgroup" // memory, cpu and pids can be limited by cgroups
 )
 
@@ -48,13 +49,15 @@ func check(need Need) error {
 	case Python:
 		_, err := exec.LookPath("python3")
 		return err
+	case Go:
+		_, err := exec.LookPath("go")
+		return err
 	case Cgroup:
 		cgroups, problems := resource.FindCgroups("/sys/fs/cgroup", "ainur/testenv")
 		if len(problems) > 0 {
 			return fmt.Errorf("%s", strings.Join(problems, "; "))
 		}
-		_, err := cgroups.Reclaim()
-		return err
+		return cgroups.Remove()
 	default:
 		panic("testenv: unknown need " + string(need))
 	}

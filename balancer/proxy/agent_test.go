@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -138,6 +139,9 @@ func (a *fakeAgent) calls() int {
 	return len(a.invoked)
 }
 
+// grace is what a stopping Proxy gives to calls under way.
+const grace = 300 * time.Millisecond
+
 // balancer is a Proxy that serves on loopback.
 type balancer struct {
 	pb.FunctionsClient
@@ -150,7 +154,7 @@ type balancer struct {
 func newBalancer(t testing.TB, lease time.Duration) *balancer {
 	t.Helper()
 	grpcListener, httpListener := listen(t), listen(t)
-	p := proxy.New(proxy.Options{Policy: &policy.RoundRobin{}, Log: slogDiscard, Lease: lease})
+	p := proxy.New(proxy.Options{Policy: &policy.RoundRobin{}, Log: slog.New(slog.DiscardHandler), Lease: lease, Grace: grace})
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := sync.OnceValue(func() error { return p.Serve(ctx, grpcListener, httpListener) })
 	served := make(chan struct{})

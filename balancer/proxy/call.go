@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,25 +62,27 @@ func (p *Proxy) done(ctx context.Context, id uint64, l *link, sent bool, err err
 	if sent {
 		f.worker = l.worker
 	}
-	lost := s.Message()
-	if l.gone != "" {
-		lost = l.gone
-	}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		f.outcome, f.why = pb.Outcome_CANCELLED, "the caller gave up before worker "+l.worker+" replied"
+		return f
 	case ctx.Err() != nil, f.code == codes.DeadlineExceeded:
 		f.outcome, f.why = pb.Outcome_TIMEOUT, "the caller's deadline passed before worker "+l.worker+" replied"
+		return f
 	case f.code == codes.ResourceExhausted:
 		f.outcome = pb.Outcome_TOO_LARGE
-	case l.gone == "" && f.code != codes.Unavailable:
-	case sent:
-		p.core.Suspect(id)
-		f.why = fmt.Sprintf("worker %s was lost before it replied (%s); it may have run the call, which was not sent to another", l.worker, lost)
-	default:
-		p.core.Suspect(id)
-		f.why = fmt.Sprintf("worker %s cannot be reached: %s", l.worker, lost)
+		return f
+	case l.gone == "" && f.code != codes.Unavailable: // the worker's own words
+		return f
 	}
+	p.core.Suspect(id)
+	f.code = codes.Unavailable
+	lost := cmp.Or(l.gone, s.Message())
+	if !sent {
+		f.why = fmt.Sprintf("worker %s cannot be reached: %s", l.worker, lost)
+		return f
+	}
+	f.why = fmt.Sprintf("worker %s was lost before it replied (%s); it may have run the call, which was not sent to another", l.worker, lost)
 	return f
 }
 

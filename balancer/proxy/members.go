@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -42,11 +41,15 @@ func dial(ctx context.Context, worker, address string) (*link, error) {
 	}
 	_, err = grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil && status.Code(err) != codes.Unimplemented { // which is an answer too
+		_ = conn.Close() // fails only where it is closed already
 		s := status.Convert(err)
-		return nil, errors.Join(status.Errorf(s.Code(), "the balancer cannot reach worker %s at %s: %s", worker, address, s.Message()), conn.Close())
+		return nil, status.Errorf(s.Code(), "the balancer cannot reach worker %s at %s: %s", worker, address, s.Message())
 	}
 	return &link{worker: worker, conn: conn, client: pb.NewFunctionsClient(conn)}, nil
 }
+
+// close ends what is in flight at the member.
+func (l *link) close() { _ = l.conn.Close() }
 
 // join gives a worker a lease or renews it.
 func (p *Proxy) join(ctx context.Context, req *pb.JoinRequest) error {
@@ -69,7 +72,7 @@ func (p *Proxy) join(ctx context.Context, req *pb.JoinRequest) error {
 	}
 	admitted, err := p.admit(ctx, l, req)
 	if !admitted {
-		err = errors.Join(err, l.conn.Close())
+		l.close()
 	}
 	return err
 }
@@ -87,13 +90,13 @@ func (p *Proxy) admit(ctx context.Context, l *link, req *pb.JoinRequest) (admitt
 			m, joined := p.core.Join(p.now(), l.worker, req.GetAddress(), req.GetIncarnation(), req.GetMilliCpu())
 			if joined {
 				admitted, p.links[m.ID] = true, l
+				p.options.Log.Info("member joined", slog.String("worker", l.worker), slog.String("address", m.Address))
 			}
 			p.prune("it restarted")
 			p.arm()
 			return nil
 		}()
 		if f == nil {
-			p.options.Log.Info("member joined", slog.String("worker", l.worker), slog.String("address", req.GetAddress()))
 			return admitted, nil
 		}
 		if _, err := l.client.Register(ctx, f.req); err != nil {
@@ -139,9 +142,7 @@ func (p *Proxy) prune(why string) {
 		if !there[id] {
 			delete(p.links, id)
 			l.gone = why
-			if err := l.conn.Close(); err != nil {
-				p.options.Log.Warn("close connection", slog.String("worker", l.worker), slog.Any("error", err))
-			}
+			l.close()
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,18 +22,15 @@ import (
 	"github.com/ainur-faas/ainur/balancer/route"
 )
 
-const (
-	// maxMessage is more than any code or result.
-	maxMessage = 256 << 20
-	// stopGrace is how long invocations under way may take once the proxy stops.
-	stopGrace = 5 * time.Second
-)
+// maxMessage is more than any code or result.
+const maxMessage = 256 << 20
 
 // Options of a Proxy. Policy and Log are required.
 type Options struct {
 	Policy policy.Policy
 	Log    *slog.Logger
 	Lease  time.Duration // of a member, 0 = 3 s
+	Grace  time.Duration // for what is under way when the proxy stops, 0 = 5 s
 }
 
 // Proxy is a balancer. Create it with New and run it with Serve.
@@ -50,17 +48,15 @@ type Proxy struct {
 
 // New returns a Proxy without members.
 func New(o Options) *Proxy {
-	if o.Lease == 0 {
-		o.Lease = 3 * time.Second
-	}
+	o.Lease, o.Grace = cmp.Or(o.Lease, 3*time.Second), cmp.Or(o.Grace, 5*time.Second)
 	p := &Proxy{options: o, began: time.Now(), core: route.New(o.Policy, o.Lease), links: map[uint64]*link{}}
 	p.timer = time.AfterFunc(time.Hour, p.expire)
 	p.timer.Stop()
 	return p
 }
 
-// Serve serves until ctx ends, and then lets what is under way end within five
-// seconds. It closes both listeners.
+// Serve serves until ctx ends. Then it refuses what comes, and cuts off what is
+// still under way after Options.Grace. It closes both listeners.
 func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listener) error {
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
 	pb.RegisterFunctionsServer(server, &functions{p: p})
@@ -85,7 +81,7 @@ func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listen
 	p.mu.Lock()
 	p.stopping = true
 	p.mu.Unlock()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.options.Grace)
 	defer cancel()
 	stop := context.AfterFunc(grace, server.Stop)
 	defer stop()
@@ -94,19 +90,18 @@ func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listen
 		err = front.Close() // the bound has passed: what is still under way is cut off
 	}
 	server.GracefulStop()
-	return errors.Join(err, serving.Wait(), p.close())
+	p.close()
+	return errors.Join(err, serving.Wait())
 }
 
-func (p *Proxy) close() error {
+func (p *Proxy) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer.Stop()
-	var errs []error
 	for _, l := range p.links {
-		errs = append(errs, l.conn.Close())
+		l.close()
 	}
 	clear(p.links)
-	return errors.Join(errs...)
 }
 
 func (p *Proxy) now() time.Duration { return time.Since(p.began) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +15,6 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 )
-
-var slogDiscard = slog.New(slog.DiscardHandler)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -272,7 +269,7 @@ func TestLateJoinerGetsTheFunctionsFirst(t *testing.T) {
 		a.register = func(*pb.RegisterRequest) error { return status.Error(codes.FailedPrecondition, "g never fits") }
 	})
 	_, err := b.Join(t.Context(), &pb.JoinRequest{Worker: "picky", Address: picky.address, Incarnation: "i"})
-	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "worker picky: g never fits") {
+	if status.Code(err) != codes.FailedPrecondition || status.Convert(err).Message() != "worker picky: g never fits" {
 		t.Errorf("a worker that refuses a function joined: %v", err)
 	}
 	b.members(t, "early", "late")
@@ -316,11 +313,11 @@ func TestJoinRefused(t *testing.T) {
 		code codes.Code
 		want string
 	}{
-		"incomplete":  {&pb.JoinRequest{Worker: "w"}, codes.InvalidArgument, "are required"},
-		"unreachable": {&pb.JoinRequest{Worker: "w", Address: nobody, Incarnation: "i"}, codes.Unavailable, "cannot reach worker w at " + nobody},
+		"incomplete":  {&pb.JoinRequest{Worker: "w"}, codes.InvalidArgument, "worker, address and incarnation are required"},
+		"unreachable": {&pb.JoinRequest{Worker: "w", Address: nobody, Incarnation: "i"}, codes.Unavailable, "the balancer cannot reach worker w at " + nobody},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := b.Join(t.Context(), tt.req); status.Code(err) != tt.code || !strings.Contains(err.Error(), tt.want) {
+			if _, err := b.Join(t.Context(), tt.req); status.Code(err) != tt.code || !strings.HasPrefix(status.Convert(err).Message(), tt.want) {
 				t.Errorf("%v, want %v with %q", err, tt.code, tt.want)
 			}
 		})
@@ -438,24 +435,57 @@ func TestDeadlineOnAStream(t *testing.T) {
 	}
 }
 
-func TestStopFinishesWhatIsUnderWay(t *testing.T) {
-	started, release := make(chan struct{}), make(chan struct{})
-	b, w := newBalancer(t, 0), newAgent(t, "w", doing(func(context.Context, *pb.InvokeRequest) *pb.InvokeReply {
-		close(started)
-		<-release
-		return &pb.InvokeReply{Outcome: pb.Outcome_OK}
-	}))
-	b.joins(t, w, "i")
-	stopped := make(chan error, 1)
-	go func() {
-		<-started
-		time.AfterFunc(50*time.Millisecond, func() { close(release) })
-		stopped <- b.stop()
-	}()
-	if reply := b.invoke(t, "t"); reply.GetOutcome() != pb.Outcome_OK {
-		t.Errorf("reply %v", reply)
-	}
-	if err := <-stopped; err != nil {
-		t.Error(err)
+func TestStop(t *testing.T) {
+	for name, tt := range map[string]struct {
+		takes time.Duration // by the call under way when the stop begins
+		want  pb.Outcome
+	}{
+		"finishes what is under way":       {grace / 4, pb.Outcome_OK},
+		"cuts off what takes for too long": {time.Minute, pb.Outcome_OUTCOME_UNSPECIFIED},
+	} {
+		t.Run(name, func(t *testing.T) {
+			started := make(chan struct{}, 100)
+			b, w := newBalancer(t, time.Minute), newAgent(t, "w", doing(func(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
+				started <- struct{}{}
+				if req.GetTid() == "under way" {
+					select {
+					case <-time.After(tt.takes):
+					case <-ctx.Done():
+					}
+				}
+				return &pb.InvokeReply{Outcome: pb.Outcome_OK}
+			}))
+			b.joins(t, w, "i")
+			stream, err := b.InvokeStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			stopped := make(chan error, 1)
+			go func() { <-started; stopped <- b.stop() }()
+			if err := stream.Send(&pb.InvokeRequest{Tid: "under way"}); err != nil {
+				t.Fatal(err)
+			}
+			var got pb.Outcome // of the call under way, when it has an answer
+			refused := 0
+			for n := 0; ; n++ {
+				_ = stream.Send(&pb.InvokeRequest{Tid: fmt.Sprint(n)}) // Recv says why it fails
+				reply, err := stream.Recv()
+				if err != nil {
+					break
+				}
+				switch {
+				case reply.GetTid() == "under way":
+					got = reply.GetOutcome()
+				case reply.GetOutcome() == pb.Outcome_REFUSED && reply.GetError() == "the balancer is stopping":
+					refused++
+				}
+				if got == pb.Outcome_OK && refused > 0 {
+					_ = stream.CloseSend()
+				}
+			}
+			if err := <-stopped; err != nil || got != tt.want || refused == 0 {
+				t.Errorf("stop: %v; the call under way: %v, want %v; %d refused", err, got, tt.want, refused)
+			}
+		})
 	}
 }

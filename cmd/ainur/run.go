@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,8 +119,7 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, do
 	}
 	screen := newScreen(c)
 	run, diags, err := do(cmd.Context(), exp, orchestrator.Options{
-		Results: c.results, Command: os.Args, Conclude: m.Conclude, Progress: screen.show,
-		Log: slog.New(slog.NewTextHandler(c.stderr, nil)),
+		Results: c.results, Command: redact(os.Args, exp.Variables), Conclude: m.Conclude, Progress: screen.show,
 	})
 	screen.clear()
 	c.diags = append(c.diags, diags...)
@@ -130,6 +130,20 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, do
 		return err
 	}
 	return verdict(run, diags)
+}
+
+// redact hides the values of sensitive variables in a command line.
+func redact(args []string, variables []spec.Variable) []string {
+	args = slices.Clone(args)
+	for i := range args {
+		for _, v := range variables {
+			if v.Sensitive() && strings.HasPrefix(strings.TrimPrefix(args[i], "--var="), v.Name+"=") {
+				before, _, _ := strings.Cut(args[i], v.Name+"=")
+				args[i] = before + v.Name + "=" + spec.Redacted
+			}
+		}
+	}
+	return args
 }
 
 // answer prints what a run came to.
@@ -195,12 +209,12 @@ func (s *screen) show(p orchestrator.Progress) {
 		return
 	}
 	switch p.Stage {
-	case "reclaim":
+	case orchestrator.Reclaiming:
 		s.line(p.Message)
-	case "start":
+	case orchestrator.Starting:
 		s.last = time.Now()
 		s.line(fmt.Sprintf("point %s  repeat %d  (%d of %d)", axes(p.Point), p.Repeat, p.Step, p.Steps))
-	case "load":
+	case orchestrator.Loading:
 		var l client.Progress
 		if err := json.Unmarshal(p.Load, &l); err != nil {
 			return

@@ -201,6 +201,17 @@ func TestRunJSON(t *testing.T) {
 	if load.Offered == 0 || load.Offered != load.Completed || load.Latency.P50 == nil || *load.Latency.P50 < 20*time.Millisecond {
 		t.Errorf("%+v", load)
 	}
+
+	// What it measured is a model of the function, which has no profile.
+	out, err := l.ainur(t.Context(), "simulate", "--from", data.RunID, "-o", "json").Output()
+	var doc struct{ Data result.Data }
+	if jsonErr := json.Unmarshal(out, &doc); err != nil || jsonErr != nil {
+		t.Fatalf("%v, %v: %s", err, jsonErr, out)
+	}
+	simulated := doc.Data.Points[0].Repeats[0].Loads["l"]
+	if simulated.Offered != load.Offered || simulated.Latency.P50 == nil || *simulated.Latency.P50 < 20*time.Millisecond {
+		t.Errorf("live %+v, simulated %+v", load, simulated)
+	}
 }
 
 // Each row's phases are measured on their own clocks and sum to its latency.
@@ -236,21 +247,42 @@ func TestPhasesSumToLatency(t *testing.T) {
 	}
 }
 
+// Two workers on one host, each with sandboxes of the same function.
 func TestThroughBalancer(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, fmt.Sprintf(template, `
+	l := newLab(t, strings.Replace(fmt.Sprintf(template, `
+worker "w2" {
+  on     = cluster.c.host.h
+  memory = "512MiB"
+}
+
 balancer "b" {
   on      = cluster.c.host.h
-  workers = worker.w
-  policy  = "least_in_flight"
+  workers = [worker.w, worker.w2]
+  policy  = "round_robin"
 }
-`, "balancer.b", "1s", "  balancer = balancer.b"))
+`, "balancer.b", "1s", "  balancer = balancer.b"), "worker  = worker.w", "workers = [worker.w, worker.w2]", 1))
 	exit, data, text := l.document()
 	if exit != 0 || !data.Valid {
 		t.Fatalf("exit %d: %s", exit, text)
 	}
 	if load := data.Points[0].Repeats[0].Loads["l"]; load.Failed != 0 || load.Completed == 0 {
 		t.Errorf("%+v", load)
+	}
+	run, err := result.Open(filepath.Join(l.dir, data.ResultsDir), l.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, err := measure.ReadCalls(run.CallsPath(run.Steps[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := map[string]int{}
+	for _, c := range calls {
+		served[c.Host]++
+	}
+	if d := served["w"] - served["w2"]; len(served) != 2 || d < -1 || d > 1 {
+		t.Errorf("round robin sent %v", served)
 	}
 }
 

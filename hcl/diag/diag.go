@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -146,7 +148,7 @@ func Values(refs []hcl.Traversal, ctx *hcl.EvalContext) string {
 func Value(v cty.Value) string {
 	switch {
 	case v.IsMarked():
-		return "(sensitive)"
+		return spec.Redacted
 	case !v.IsKnown():
 		return ""
 	case v.IsNull():

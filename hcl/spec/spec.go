@@ -71,6 +71,12 @@ type Variable struct {
 	Origin string          `json:"origin"` // "default", "--var", "AINUR_VAR_x", or a file name
 }
 
+// Redacted stands for a value that is never shown.
+const Redacted = "(sensitive)"
+
+// Sensitive reports whether the value was declared so, and was redacted.
+func (v Variable) Sensitive() bool { return string(v.Value) == `"`+Redacted+`"` }
+
 // Skipped is a combination of axis values that an exclude block removed.
 type Skipped struct {
 	Axes   []AxisValue `json:"axes"`

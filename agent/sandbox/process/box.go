@@ -3,22 +3,22 @@ package process
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/mono"
@@ -28,58 +28,126 @@ import (
 type box struct {
 	isolation *Isolation
 	config    sandbox.Config
-	dir       string
+	home      string // its working and temporary folder
 	cgroup    resource.Cgroup
-	cmd       *exec.Cmd // its Process is nil until it has started
+	cmd       *exec.Cmd // nil until it has started
+	statm     *os.File  // of the process, where no cgroup tells its memory; nil when unknown
 	socket    net.Conn
 	conn      *wire.Conn
-	stderr    *sink
+	stderr    sink
 	calls     uint64
-	overLimit atomic.Bool // ended by the watch, for its memory
-	done      chan struct{}
+	overLimit atomic.Bool   // ended by the watch, for its memory
+	done      chan struct{} // closed when the process has ended
 	remove    sync.Once
 	removeErr error
 }
 
-// wait ends with the process.
+// start starts the process. Whatever it has made, Remove removes, also after an error.
+func (b *box) start() error {
+	i, f := b.isolation, b.config.Function
+	if err := os.Mkdir(b.home, 0o700); err != nil {
+		return err
+	}
+	argv, env, err := shim.Command(f, b.config.Code, i.options.Dir)
+	if err != nil {
+		return err
+	}
+	b.cgroup, err = i.cgroups.Create(b.config.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: pidsLimit})
+	if err != nil {
+		return err
+	}
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	b.socket, b.conn = ours, wire.NewConn(ours)
+	b.stderr.to = b.config.Stderr
+
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = b.home
+	cmd.Env = b.environment(env)
+	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
+	cmd.Stdout, cmd.Stderr = &sink{to: b.config.Stdout}, &b.stderr
+	cmd.SysProcAttr = attributes(i.namespaces)
+	cmd.WaitDelay = pipesWithin
+	err = i.spawner.start(cmd, b.cgroup)
+	if cmd.Process != nil {
+		b.cmd = cmd
+		if i.watch.needed {
+			b.statm, _ = os.Open(fmt.Sprintf("/proc/%d/statm", cmd.Process.Pid)) // the memory is unknown then
+		}
+		go b.wait() // until Remove
+	}
+	if err := errors.Join(err, theirs.Close()); err != nil {
+		return fmt.Errorf("start %s: %w", argv[0], err)
+	}
+	return nil
+}
+
+// socketPair returns our end, and the process's.
+func socketPair() (net.Conn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "sandbox"), os.NewFile(uintptr(fds[1]), "agent")
+	conn, err := net.FileConn(ours)
+	if err := errors.Join(err, ours.Close()); err != nil {
+		return nil, nil, errors.Join(err, theirs.Close())
+	}
+	return conn, theirs, nil
+}
+
+// environment is all that the process gets; nothing of the agent's but its PATH.
+func (b *box) environment(shim []string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.home, "TMPDIR=" + b.home, "LANG=C.UTF-8"}
+	for name, value := range b.config.Function.Env {
+		env = append(env, name+"="+value)
+	}
+	env = append(env, shim...) // the last of a name counts
+	return append(env, wire.FD+"=3", b.label())
+}
+
+// label marks the process and all it starts.
+func (b *box) label() string { return b.isolation.label(b.isolation.name, b.config.ID) }
+
+// pipesWithin is how long what the process started may hold its standard
+// output and error after it has ended.
+const pipesWithin = 500 * time.Millisecond
+
+// wait ends what the process has started with the process itself. While it is
+// not reaped, no other process group has its number.
 func (b *box) wait() {
-	_ = b.cmd.Wait() // how it ended is in ProcessState
-	close(b.done)
+	defer close(b.done)
+	for errors.Is(unix.Waitid(unix.P_PID, b.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	}
+	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // it fails when nothing but the process was in the group
+	_ = b.cgroup.Kill()                                   // Remove tries again and tells
+	_ = b.cmd.Wait()                                      // how it ended is in ProcessState
 }
 
 // Done is closed when the process has ended.
 func (b *box) Done() <-chan struct{} { return b.done }
 
-func (b *box) record() error {
-	start, err := startTime(b.cmd.Process.Pid)
-	if err != nil {
-		return nil // it has ended already, which ready reports
-	}
-	j, err := json.Marshal(record{b.cmd.Process.Pid, start, b.isolation.options.RunID})
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(b.dir+recordSuffix, j, 0o600)
-}
-
 // ready waits for the first frame.
 func (b *box) ready(ctx context.Context) error {
-	defer b.isolation.watch.add(b)()
+	b.isolation.watch.add(b)
+	defer b.isolation.watch.remove(b)
 	stop := context.AfterFunc(ctx, b.interrupt)
 	frame, err := b.conn.Read()
-	if !stop() && ctx.Err() != nil {
-		return &sandbox.Error{Kind: sandbox.StartFailed, Message: context.Cause(ctx).Error() + b.lastWords()}
-	}
+	failed := func(text string) error { return &sandbox.Error{Kind: sandbox.StartFailed, Message: text} }
 	switch {
+	case !stop():
+		return failed(context.Cause(ctx).Error() + b.lastWords())
 	case err != nil:
-		ended := b.ended(err)
-		return &sandbox.Error{Kind: sandbox.StartFailed, Message: "it ended before it was ready: " + ended.Message}
+		return failed("it ended before it was ready: " + b.ended(err).Message)
 	case frame.Type == wire.StartError:
-		return &sandbox.Error{Kind: sandbox.StartFailed, Message: string(frame.Payload)}
+		return failed(text(frame.Payload))
 	case frame.Type != wire.Ready:
-		return &sandbox.Error{Kind: sandbox.StartFailed, Message: fmt.Sprintf("it sent a frame of type %d before it was ready", frame.Type)}
+		return failed(fmt.Sprintf("it sent a frame of type %d before it was ready", frame.Type))
+	default:
+		return nil
 	}
-	return nil
 }
 
 // interrupt makes reads and writes under way return.
@@ -90,12 +158,13 @@ func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
 	if len(args) > sandbox.MaxPayload {
 		return sandbox.Reply{}, &sandbox.Error{Kind: sandbox.TooLarge, Message: fmt.Sprintf("the arguments have %d bytes, over %d MiB", len(args), sandbox.MaxPayload>>20)}
 	}
-	defer b.isolation.watch.add(b)()
+	b.isolation.watch.add(b)
+	defer b.isolation.watch.remove(b)
 	began := mono.Now()
 	stop := context.AfterFunc(ctx, b.interrupt)
 	b.calls++
 	frame, err := b.roundTrip(args)
-	if !stop() && ctx.Err() != nil {
+	if !stop() {
 		return sandbox.Reply{}, context.Cause(ctx)
 	}
 	if err != nil {
@@ -109,7 +178,7 @@ func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
 	reply := sandbox.Reply{ExecStart: clamp(time.Duration(start)-began, 0, elapsed)}
 	reply.ExecEnd = clamp(time.Duration(end)-began, reply.ExecStart, elapsed)
 	if frame.Type == wire.UserError {
-		return reply, &sandbox.Error{Kind: sandbox.UserError, Message: string(data)}
+		return reply, &sandbox.Error{Kind: sandbox.UserError, Message: text(data)}
 	}
 	reply.Result = bytes.Clone(data)
 	return reply, nil
@@ -124,15 +193,21 @@ func (b *box) roundTrip(args []byte) (wire.Frame, error) {
 
 func clamp(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }
 
+// maxText bounds the text of an error that a sandbox sends, in bytes.
+const maxText = 16 << 10
+
+// text makes what a sandbox sends fit for a message.
+func text(b []byte) string { return strings.ToValidUTF8(string(b[:min(len(b), maxText)]), "\uFFFD") }
+
 // endWithin is how long a process may take to end after its socket did.
-const endWithin = time.Second
+const endWithin = pipesWithin + time.Second
 
 // ended says why the stream ended: the process did, or it sent what is no frame.
 func (b *box) ended(err error) *sandbox.Error {
-	if errors.Is(err, wire.ErrMalformed) {
+	switch {
+	case errors.Is(err, wire.ErrMalformed):
 		return &sandbox.Error{Kind: sandbox.Protocol, Message: err.Error()}
-	}
-	if errors.Is(err, wire.ErrTooLarge) {
+	case errors.Is(err, wire.ErrTooLarge):
 		return &sandbox.Error{Kind: sandbox.Protocol, Message: "it sent a frame over 16 MiB"}
 	}
 	select {
@@ -149,171 +224,40 @@ func (b *box) ended(err error) *sandbox.Error {
 // lastWords is the end of standard error, on lines of its own.
 func (b *box) lastWords() string {
 	if tail := b.stderr.last(); tail != "" {
-		return "\n" + tail
+		return "\n" + text([]byte(tail))
 	}
 	return ""
 }
 
 // Memory is what the cgroup or, without one, the process uses.
 func (b *box) Memory() int64 {
-	if b.isolation.cgroups.Has("memory") {
-		return b.cgroup.Memory()
+	if b.isolation.watch.needed {
+		return resident(b.statm)
 	}
-	return resident(b.cmd.Process.Pid)
+	return b.cgroup.Memory()
 }
 
-// Remove kills the process and all it has started, and removes what was made for it.
+// Remove ends the process and all it has started, and removes what was made for it.
 func (b *box) Remove() error {
 	b.remove.Do(func() {
 		var errs []error
-		if b.cmd != nil && b.cmd.Process != nil {
-			if err := syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if b.cmd != nil {
+			if err := b.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				errs = append(errs, err)
 			}
 			<-b.done
+			if !b.isolation.namespaces { // else the kernel has ended what it started
+				_, err := killLabelled(b.label(), "")
+				errs = append(errs, err)
+			}
 		}
 		if b.socket != nil {
 			errs = append(errs, b.socket.Close())
 		}
-		errs = append(errs, b.cgroup.Remove(), os.RemoveAll(b.dir))
-		if err := os.Remove(b.dir + recordSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+		if b.statm != nil {
+			errs = append(errs, b.statm.Close())
 		}
-		b.removeErr = errors.Join(errs...)
+		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), os.RemoveAll(b.home))...)
 	})
 	return b.removeErr
-}
-
-// tailSize is how much of standard error is kept for messages, in bytes.
-const tailSize = 2 << 10
-
-// sink passes on what a stream says and keeps its end.
-type sink struct {
-	to   func([]byte)
-	mu   sync.Mutex
-	tail []byte
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	if s.to != nil {
-		s.to(p)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tail = append(s.tail, p[max(0, len(p)-tailSize):]...)
-	if over := len(s.tail) - tailSize; over > 0 {
-		s.tail = append(s.tail[:0], s.tail[over:]...)
-	}
-	return len(p), nil
-}
-
-func (s *sink) last() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.TrimSpace(string(s.tail))
-}
-
-// watchEvery is how often the memory of busy sandboxes is looked at where no
-// cgroup limits it.
-const watchEvery = 20 * time.Millisecond
-
-// watch ends sandboxes that use more memory than they may. It sleeps while none is busy.
-type watch struct {
-	mu    sync.Mutex
-	busy  map[*box]bool
-	wake  chan struct{} // of capacity 1; closed by close
-	ended chan struct{} // closed when the goroutine has ended
-}
-
-func newWatch() *watch {
-	w := &watch{busy: map[*box]bool{}, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	go w.run()
-	return w
-}
-
-// add watches b until the function it returns is called.
-func (w *watch) add(b *box) (stop func()) {
-	if b.isolation.cgroups.Has("memory") {
-		return func() {}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.busy[b] = true
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.busy, b)
-	}
-}
-
-func (w *watch) close() {
-	close(w.wake)
-	<-w.ended
-}
-
-func (w *watch) run() {
-	defer close(w.ended)
-	for range w.wake {
-		for w.look() {
-			time.Sleep(watchEvery)
-		}
-	}
-}
-
-// look checks each busy sandbox and reports whether there is any.
-func (w *watch) look() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for b := range w.busy {
-		if resident(b.cmd.Process.Pid) > int64(b.config.Function.Memory) {
-			b.overLimit.Store(true)
-			_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // it fails only when it has ended
-		}
-	}
-	return len(w.busy) > 0
-}
-
-// resident is the memory of a process in bytes, -1 when it has ended.
-func resident(pid int) int64 {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
-	if err != nil {
-		return -1
-	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return -1
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return -1
-	}
-	return pages * int64(os.Getpagesize())
-}
-
-// startTime is when a process started, in clock ticks since boot.
-func startTime(pid int) (uint64, error) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	const afterName = 19 // field 22 of proc(5), counted from the one after the name
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) <= afterName {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	return strconv.ParseUint(fields[afterName], 10, 64)
-}
-
-// ours reports whether the process of the record is still there.
-func (r record) ours() bool {
-	start, err := startTime(r.PID)
-	if err != nil || start != r.StartTime {
-		return false
-	}
-	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(r.PID), "environ"))
-	return err == nil && bytes.Contains(env, []byte("AINUR_RUN="+r.RunID+"\x00"))
 }

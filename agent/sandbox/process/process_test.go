@@ -71,7 +71,7 @@ func labelled(t *testing.T, runID string) (pids []string) {
 	}
 	for _, dir := range dirs {
 		env, _ := os.ReadFile(filepath.Join(dir, "environ")) // it may have ended
-		if strings.Contains("\x00"+string(env), "\x00AINUR_RUN="+runID+"\x00") {
+		if strings.Contains("\x00"+string(env), "\x00AINUR_SANDBOX="+runID+"/") {
 			pids = append(pids, filepath.Base(dir))
 		}
 	}
@@ -139,9 +139,9 @@ func TestReclaim(t *testing.T) {
 	if len(labelled(t, runID)) == 0 {
 		t.Error("no sandbox carries the label")
 	}
-	// A stranger has the pid of a record, but not its start time.
+	// A sandbox of a run whose id begins with the same text is none of ours.
 	stranger := exec.Command("sleep", "60")
-	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stranger.Env = append(os.Environ(), "AINUR_SANDBOX="+runID+"0/x/hello-1/")
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +149,6 @@ func TestReclaim(t *testing.T) {
 		_ = stranger.Process.Kill()
 		_ = stranger.Wait()
 	}()
-	record := fmt.Sprintf(`{"pid":%d,"start_time":1,"run_id":%q}`, stranger.Process.Pid, runID)
-	if err := os.WriteFile(filepath.Join(dir, "sandboxes", "old.sandbox.json"), []byte(record), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +159,7 @@ func TestReclaim(t *testing.T) {
 		t.Error(err)
 	}
 	if cgroups, problems := resource.FindCgroups("/sys/fs/cgroup", "ainur/probe"); len(problems) == 0 {
-		if _, err := cgroups.Reclaim(); err != nil {
+		if err := cgroups.Remove(); err != nil {
 			t.Error(err)
 		}
 		if !strings.Contains(strings.Join(removed, " "), "cgroup") {

@@ -19,6 +19,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -31,7 +32,8 @@ const maxError = 8 << 10
 
 // Serve runs f for each invocation, one at a time, and does not return. What f
 // returns is encoded as JSON. An error or a panic of f is a user error: the
-// sandbox stays and serves the next invocation.
+// sandbox stays and serves the next invocation. The context does not end: the
+// agent ends the process of an invocation that takes too long.
 func Serve(f func(ctx context.Context, args map[string]any) (any, error)) {
 	ServeRaw(func(ctx context.Context, raw []byte) ([]byte, error) {
 		var args map[string]any
@@ -42,7 +44,11 @@ func Serve(f func(ctx context.Context, args map[string]any) (any, error)) {
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(result)
+		encoded, err := json.Marshal(result)
+		if err != nil {
+			return nil, fmt.Errorf("what the function returned is not JSON: %w", err)
+		}
+		return encoded, nil
 	})
 }
 
@@ -95,21 +101,26 @@ func serve(rw io.ReadWriter, f func(context.Context, []byte) ([]byte, error)) er
 		start := monotonic()
 		result, err := call(f, frame.Payload)
 		times = wire.AppendTimes(times[:0], start, monotonic())
-		if err == nil {
-			err = conn.Write(wire.Result, frame.ID, times, result)
-			if !errors.Is(err, wire.ErrTooLarge) {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-			err = fmt.Errorf("the result has %d bytes: %w", len(result), err)
+		if size := len(result); size > wire.MaxPayload-wire.TimesSize {
+			err = fmt.Errorf("the result has %d bytes, over 16 MiB", size)
 		}
-		text := err.Error()
-		if err := conn.Write(wire.UserError, frame.ID, times, []byte(text[:min(len(text), maxError)])); err != nil {
+		kind := wire.Result
+		if err != nil {
+			kind, result = wire.UserError, message(err)
+		}
+		if err := conn.Write(kind, frame.ID, times, result); err != nil {
 			return err
 		}
 	}
+}
+
+// message is what the agent is told of err: valid UTF-8 of a bounded length.
+func message(err error) []byte {
+	text := err.Error()
+	if len(text) > maxError {
+		text = text[:maxError-len("...")] + "..."
+	}
+	return []byte(strings.ToValidUTF8(text, ""))
 }
 
 // call makes a panic an error.

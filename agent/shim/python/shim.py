@@ -2,15 +2,13 @@
 
 The protocol is that of agent/shim/wire: frames of a 16-byte header and a
 payload over an inherited socket. Standard output and error stay the user's.
+What is seldom needed is imported where it is: an import delays every cold start.
 """
-import importlib.util
 import json
 import os
-import socket
 import struct
 import sys
 import time
-import traceback
 
 READY, START_ERROR, INVOKE, RESULT, USER_ERROR = 1, 2, 3, 4, 5
 HEADER = struct.Struct(">IB3xQ")
@@ -20,76 +18,98 @@ MAX_ERROR = 8 << 10
 
 
 def connect():
+    """Returns the descriptor of the socket to the agent."""
     path = os.environ.pop("AINUR_SOCKET", None)
     if path:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        import socket
+        sock = socket.socket(socket.AF_UNIX)
         sock.connect(path)
-        return sock
-    return socket.socket(fileno=int(os.environ.pop("AINUR_FD")))
+        return sock.detach()
+    fd = int(os.environ.pop("AINUR_FD"))
+    os.set_inheritable(fd, False)
+    return fd
 
 
-def send(sock, kind, ident, payload):
-    sock.sendall(HEADER.pack(len(payload), kind, ident) + payload)
+def send(fd, kind, ident, payload):
+    frame = memoryview(HEADER.pack(len(payload), kind, ident) + payload)
+    while frame:
+        frame = frame[os.write(fd, frame):]
 
 
-def receive(sock, buffer, size):
+def receive(fd, buffer, size):
     """Reads on until buffer has size bytes; False at the end of the stream."""
     while len(buffer) < size:
-        piece = sock.recv(max(65536, size - len(buffer)))
+        piece = os.read(fd, max(65536, size - len(buffer)))
         if not piece:
             return False
         buffer += piece
     return True
 
 
-def trace():
-    """The traceback of the current exception, from user code on."""
-    kind, value, tb = sys.exc_info()
-    while tb is not None and tb.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>"):
-        tb = tb.tb_next
-    text = "".join(traceback.format_exception(kind, value, tb)).strip().encode(errors="replace")
-    return text if len(text) <= MAX_ERROR else b"...\n" + text[4 - MAX_ERROR:]
-
-
 def load(folder):
-    sys.path.insert(0, folder)
+    """Imports main.py of folder and returns its main."""
+    sys.path[0] = folder  # it was the folder of this file
+    sys.argv = [os.path.join(folder, "main.py")]
     os.chdir(folder)
-    spec = importlib.util.spec_from_file_location("main", os.path.join(folder, "main.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["main"] = module
-    spec.loader.exec_module(module)
+    import main as module
     if not callable(getattr(module, "main", None)):
         raise AttributeError("main.py has no function main(args)")
     return module.main
 
 
+def encode(result):
+    try:
+        data = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as e:
+        raise TypeError("what main returned is not JSON: %s" % e) from None
+    if len(data) > MAX_DATA:
+        raise ValueError("what main returned has %d bytes, over 16 MiB" % len(data))
+    return data
+
+
+def call(function, raw):
+    """Runs function and returns the type and the payload of the answer."""
+    start, end = time.monotonic_ns(), None
+    try:
+        args = json.loads(raw)
+        start = time.monotonic_ns()
+        result = function(args)
+        end = time.monotonic_ns()
+        return RESULT, TIMES.pack(start, end) + encode(result)
+    except Exception:
+        return USER_ERROR, TIMES.pack(start, end or time.monotonic_ns()) + trace()
+
+
+def trace():
+    """Returns the current exception with its traceback, from user code on."""
+    import traceback
+    kind, value, tb = sys.exc_info()
+    while tb and tb.tb_frame.f_code.co_filename.startswith((__file__, "<frozen importlib")):
+        tb = tb.tb_next
+    text = "".join(traceback.format_exception(kind, value, tb)).strip().encode(errors="replace")
+    if len(text) > MAX_ERROR:
+        text = b"...\n" + text[4 - MAX_ERROR:].decode(errors="ignore").encode()
+    return text
+
+
 def main():
-    sock = connect()
+    fd = connect()
     try:
         function = load(os.environ["AINUR_CODE"])
     except BaseException:
-        send(sock, START_ERROR, 0, trace())
+        send(fd, START_ERROR, 0, trace())
         return 1
-    send(sock, READY, 0, b"")
+    send(fd, READY, 0, b"")
     buffer = bytearray()
-    while True:
-        if not receive(sock, buffer, HEADER.size):
-            return 0
+    while receive(fd, buffer, HEADER.size):
         size, kind, ident = HEADER.unpack_from(buffer)
-        if kind != INVOKE or not receive(sock, buffer, HEADER.size + size):
+        if kind != INVOKE or not receive(fd, buffer, HEADER.size + size):
             return 1
         raw = bytes(buffer[HEADER.size:HEADER.size + size])
         del buffer[:HEADER.size + size]
-        start = time.monotonic_ns()
-        try:
-            result = function(json.loads(raw))
-            end = time.monotonic_ns()
-            payload = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
-            if len(payload) > MAX_DATA:
-                raise ValueError("the result has %d bytes, over 16 MiB" % len(payload))
-            send(sock, RESULT, ident, TIMES.pack(start, end) + payload)
-        except Exception:
-            send(sock, USER_ERROR, ident, TIMES.pack(start, time.monotonic_ns()) + trace())
+        kind, payload = call(function, raw)
+        send(fd, kind, ident, payload)
+    return 0
 
 
-sys.exit(main())
+os._exit(main())  # sys.exit would wait for the threads of user code

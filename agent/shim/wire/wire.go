@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Type says what a frame is.
@@ -89,10 +90,10 @@ func (c *Conn) Write(t Type, id uint64, parts ...[]byte) error {
 	if size > MaxPayload {
 		return ErrTooLarge
 	}
-	b := append(c.out[:0], make([]byte, headerSize)...)
-	binary.BigEndian.PutUint32(b, uint32(size))
-	b[4] = byte(t)
-	binary.BigEndian.PutUint64(b[8:], id)
+	b := slices.Grow(c.out[:0], headerSize+size)
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	b = append(b, byte(t), 0, 0, 0)
+	b = binary.BigEndian.AppendUint64(b, id)
 	for _, p := range parts {
 		b = append(b, p...)
 	}

@@ -1,0 +1,117 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/agent/resource"
+)
+
+// spawner starts processes from one thread that lives as long as it: the kernel
+// ends a process with Pdeathsig when the thread that made it ends, and a process
+// inherits the privileges and the cgroup of the thread.
+type spawner struct {
+	requests     chan request // closed by close
+	ended        sync.WaitGroup
+	capabilities error // why root's could not be taken from what it starts
+}
+
+type request struct {
+	cmd    *exec.Cmd
+	cgroup resource.Cgroup
+	err    chan error // of capacity 1
+}
+
+func newSpawner() (*spawner, error) {
+	s := &spawner{requests: make(chan request)}
+	prepared := make(chan error)
+	s.ended.Go(func() {
+		ownThread(func() {
+			s.capabilities = dropCapabilities()
+			prepared <- unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+			for r := range s.requests {
+				r.err <- r.cgroup.Start(r.cmd.SysProcAttr, r.cmd.Start)
+			}
+		})
+	})
+	if err := <-prepared; err != nil {
+		s.close()
+		return nil, fmt.Errorf("set no_new_privs: %w", err)
+	}
+	return s, nil
+}
+
+// start starts cmd in the cgroup.
+func (s *spawner) start(cmd *exec.Cmd, g resource.Cgroup) error {
+	r := request{cmd, g, make(chan error, 1)}
+	s.requests <- r
+	return <-r.err
+}
+
+func (s *spawner) close() {
+	close(s.requests)
+	s.ended.Wait()
+}
+
+// ownThread runs f on a thread that ends with the calling goroutine. The main
+// thread would not: it is held until another has run f.
+func ownThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != os.Getpid() {
+		f()
+		return
+	}
+	defer runtime.UnlockOSThread()
+	var other sync.WaitGroup
+	other.Go(func() { ownThread(f) })
+	other.Wait()
+}
+
+// dropCapabilities sees to it that what root starts from this thread has none
+// of root's rights but to read: code may be below a home that root itself may
+// otherwise not enter. The thread keeps its own.
+func dropCapabilities() error {
+	for c := uintptr(0); os.Getuid() == 0; c++ {
+		if c == unix.CAP_DAC_READ_SEARCH {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); errors.Is(err, unix.EINVAL) { // the kernel has no more
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attributes of a process with namespaces of its own, or without.
+func attributes(namespaces bool) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if !namespaces {
+		return a
+	}
+	a.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	if os.Getuid() != 0 { // who has no rights may make them in a user namespace
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
+	return a
+}
+
+// probe tells whether a process can have namespaces.
+func (s *spawner) probe() error {
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = attributes(true)
+	if err := s.start(cmd, resource.Cgroup{}); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
