@@ -66,7 +66,7 @@ load "minute" {
 
   # The default, 1ms, is for a generator on a machine of its own. Here it shares
   # a laptop's cores with the functions it calls.
-  lag_limit = "50ms"
+  lag_limit = "100ms"
 
   mix = {
     hello    = 2
@@ -94,7 +94,7 @@ assert "no_errors" {
 }
 
 assert "fast_enough" {
-  that  = load.minute.overhead.p99 < seconds("100ms")
+  that  = load.minute.overhead.p99 < seconds("250ms")
   error = "p99 platform overhead was ${format("%.1f ms", load.minute.overhead.p99 * 1000)}."
 }
 

@@ -197,7 +197,7 @@ func (x *execution) progress(p Progress) {
 func (x *execution) conclude(ctx context.Context) (*result.Run, hcl.Diagnostics, error) {
 	assertions, outputs, diags := x.Conclude(x.exp, x.metrics)
 	interrupted := ctx.Err() != nil
-	if interrupted {
+	if interrupted && len(x.reasons) == 0 {
 		x.invalid("interrupted: the numbers cover a part of the experiment")
 	}
 	verdict := result.Verdict{Reasons: x.reasons, Assertions: assertions, Outputs: outputs, Interrupted: interrupted}

@@ -324,27 +324,26 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzUnpack looks for an archive that gets out of its folder or leaves a half.
+// FuzzUnpack looks for two entries that together get out of the folder, or
+// leave half of it.
 func FuzzUnpack(f *testing.F) {
-	f.Add([]byte{})
-	for _, h := range []tar.Header{{Name: "a/b", Size: 3}, {Name: "../x"}, {Name: "x", Typeflag: tar.TypeSymlink, Linkname: ".."}} {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		if err := w.WriteHeader(&h); err != nil {
-			f.Fatal(err)
-		}
-		_, _ = w.Write([]byte("abc")[:h.Size])
-		if err := w.Close(); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b.Bytes())
-	}
-	f.Fuzz(func(t *testing.T, archive []byte) {
+	f.Add(byte(tar.TypeReg), "a/b", "", byte(tar.TypeReg), "a/c", int64(0o755))
+	f.Add(byte(tar.TypeSymlink), "a", "../..", byte(tar.TypeReg), "a/escaped", int64(0o644))
+	f.Add(byte(tar.TypeDir), "..", "", byte(tar.TypeLink), "./../escaped", int64(0o7777))
+	f.Fuzz(func(t *testing.T, kind byte, name, link string, kind2 byte, name2 string, mode int64) {
 		var code bytes.Buffer
-		z := gzip.NewWriter(&code)
-		_, err := z.Write(archive)
-		if err := errors.Join(err, z.Close()); err != nil {
+		z, err := gzip.NewWriterLevel(&code, gzip.NoCompression)
+		if err != nil {
 			t.Fatal(err)
+		}
+		w := tar.NewWriter(z)
+		for _, h := range []tar.Header{{Typeflag: kind, Name: name, Linkname: link, Mode: mode}, {Typeflag: kind2, Name: name2, Mode: mode}} {
+			if w.WriteHeader(&h) != nil {
+				t.Skip() // no archive can hold it
+			}
+		}
+		if err := errors.Join(w.Close(), z.Close()); err != nil {
+			t.Skip()
 		}
 		parent := t.TempDir()
 		err = image.Unpack(code.Bytes(), filepath.Join(parent, "code"))
@@ -352,7 +351,7 @@ func FuzzUnpack(f *testing.F) {
 		if readErr != nil {
 			t.Fatal(readErr)
 		}
-		if want := map[bool]int{true: 1, false: 0}[err == nil]; len(entries) != want {
+		if len(entries) > 1 || (len(entries) == 1) != (err == nil) {
 			t.Errorf("%v is there after %v", entries, err)
 		}
 	})

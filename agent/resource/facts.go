@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"bufio"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -28,8 +27,8 @@ func HostFacts() spec.Facts {
 	if unix.Uname(&u) == nil {
 		f.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
-	readCPU(&f)
-	memory := table("/proc/meminfo")
+	readCPU(&f, read("/proc/cpuinfo"))
+	memory := split(read("/proc/meminfo"), ":")
 	f.MemoryTotal, f.SwapTotal = kib(memory["MemTotal"]), kib(memory["SwapTotal"])
 	f.Turbo = turbo()
 	if first, _, ok := strings.Cut(line("/proc/loadavg"), " "); ok {
@@ -38,16 +37,16 @@ func HostFacts() spec.Facts {
 	return f
 }
 
-// readCPU reads model, sockets and cores from /proc/cpuinfo. A core is a pair of
-// socket and core id; where a machine gives none, each logical core is one.
-func readCPU(f *spec.Facts) {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return
-	}
+// readCPU reads model, sockets and cores from the text of /proc/cpuinfo. A core
+// is a pair of socket and core id; where a machine gives none, each logical core is one.
+func readCPU(f *spec.Facts, cpuinfo []byte) {
 	sockets, cores := map[string]bool{}, map[string]bool{}
-	for block := range bytes.SplitSeq(bytes.TrimSpace(b), []byte("\n\n")) {
-		fields := parse(block)
+	for block := range bytes.SplitSeq(cpuinfo, []byte("\n\n")) {
+		fields := split(block, ":")
+		processor, ok := fields["processor"]
+		if !ok {
+			continue // about the machine
+		}
 		if f.CPUModel == "" {
 			f.CPUModel = fields["model name"]
 		}
@@ -57,14 +56,14 @@ func readCPU(f *spec.Facts) {
 		sockets[fields["physical id"]] = true
 		core, ok := fields["core id"]
 		if !ok {
-			core = "logical " + fields["processor"]
+			core = "logical " + processor
 		}
 		cores[fields["physical id"]+" "+core] = true
 	}
 	f.Sockets, f.PhysicalCores = len(sockets), len(cores)
 }
 
-func osName() string { return strings.Trim(assignments("/etc/os-release")["PRETTY_NAME"], `"`) }
+func osName() string { return strings.Trim(split(read("/etc/os-release"), "=")["PRETTY_NAME"], `"`) }
 
 // turbo is whether the CPU may go over its base frequency, nil when unknown.
 func turbo() *bool {
@@ -80,41 +79,26 @@ func turbo() *bool {
 	return nil
 }
 
-// table reads a file of "name: value" lines, assignments one of "name=value".
-func table(path string) map[string]string {
+// read returns a file of the kernel's, nothing where there is none.
+func read(path string) []byte {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil
 	}
-	return parse(b)
+	return b
 }
 
-func parse(b []byte) map[string]string { return split(b, ":") }
+func line(path string) string { return string(bytes.TrimSpace(read(path))) }
 
-func assignments(path string) map[string]string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil
-	}
-	return split(b, "=")
-}
-
+// split is lines of a name, the separator and a value.
 func split(b []byte, separator string) map[string]string {
 	out := map[string]string{}
-	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
-		if name, value, ok := strings.Cut(s.Text(), separator); ok {
+	for text := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(text, separator); ok {
 			out[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
 	}
 	return out
-}
-
-func line(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
 }
 
 // chosen is the word in brackets, as in "always [madvise] never".

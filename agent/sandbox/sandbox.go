@@ -22,7 +22,7 @@ const (
 	Crashed     Kind = "crashed"       // the sandbox ended
 	OutOfMemory Kind = "out_of_memory" // the sandbox went over its memory limit and was ended
 	StartFailed Kind = "start_failed"  // it never became ready
-	TooLarge    Kind = "too_large"     // arguments or result over MaxPayload; the sandbox stays
+	TooLarge    Kind = "too_large"     // arguments over MaxPayload; the sandbox stays (a result over it is a UserError)
 	Protocol    Kind = "protocol"      // it sent something that is no frame; it is ended
 )
 
@@ -86,8 +86,8 @@ type Isolation interface {
 	// Limitations says, one sentence each, what this kind promises and could not
 	// apply on this host with these rights. Empty means all of it.
 	Limitations() []string
-	// Reclaim removes whatever an earlier process of this run or of a dead one
-	// left; it names what it removed.
+	// Reclaim removes whatever other processes of this run have left, which must
+	// be dead; it names what it removed.
 	Reclaim() (removed []string, err error)
 	// Close removes what Create shares between sandboxes. All sandboxes must be removed.
 	Close() error

@@ -1,7 +1,6 @@
 package process_test
 
 import (
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -101,16 +100,25 @@ func BenchmarkEcho(b *testing.B) {
 	})
 }
 
-// BenchmarkWarm is the agent's side of a warm invocation of the builtin hello.
-func BenchmarkWarm(b *testing.B) {
-	isolation, err := process.New(process.Options{Dir: b.TempDir(), RunID: "bench", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+// benchmark is an isolation, and the builtin hello to be made in it.
+func benchmark(b *testing.B) (*process.Isolation, sandbox.Config) {
+	b.Helper()
+	isolation, err := process.New(process.Options{Dir: b.TempDir(), RunID: "bench", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer isolation.Close()
-	box, err := isolation.Create(b.Context(), sandbox.Config{
-		ID: "hello-1", Function: spec.Function{Name: "hello", Builtin: "hello", Memory: 64 * spec.MiB, MilliCPU: 1000},
+	b.Cleanup(func() {
+		if err := isolation.Close(); err != nil {
+			b.Error(err)
+		}
 	})
+	return isolation, sandbox.Config{ID: "hello-1", Function: spec.Function{Name: "hello", Builtin: "hello", Memory: 64 * spec.MiB, MilliCPU: 1000}}
+}
+
+// BenchmarkWarm is the agent's side of a warm invocation of the builtin hello.
+func BenchmarkWarm(b *testing.B) {
+	isolation, config := benchmark(b)
+	box, err := isolation.Create(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -121,4 +129,28 @@ func BenchmarkWarm(b *testing.B) {
 			b.Fatal(err)
 		}
 	})
+}
+
+// BenchmarkCold makes a sandbox of the builtin hello and removes it, each after
+// a pause, since what the kernel puts off makes the first of a burst slower.
+func BenchmarkCold(b *testing.B) {
+	isolation, config := benchmark(b)
+	var create, remove time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		time.Sleep(30 * time.Millisecond)
+		b.StartTimer()
+		began := time.Now()
+		box, err := isolation.Create(b.Context(), config)
+		if err != nil {
+			b.Fatal(err)
+		}
+		created := time.Now()
+		if err := box.Remove(); err != nil {
+			b.Fatal(err)
+		}
+		create, remove = create+created.Sub(began), remove+time.Since(created)
+	}
+	b.ReportMetric(float64(create.Microseconds())/float64(b.N), "create-µs")
+	b.ReportMetric(float64(remove.Microseconds())/float64(b.N), "remove-µs")
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -113,7 +114,7 @@ func (b *box) label() string { return b.isolation.label(b.isolation.name, b.conf
 
 // pipesWithin is how long what the process started may hold its standard
 // output and error after it has ended.
-const pipesWithin = 500 * time.Millisecond
+const pipesWithin = 200 * time.Millisecond
 
 // wait ends what the process has started with the process itself. While it is
 // not reaped, no other process group has its number.
@@ -180,6 +181,9 @@ func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
 	if frame.Type == wire.UserError {
 		return reply, &sandbox.Error{Kind: sandbox.UserError, Message: text(data)}
 	}
+	if !json.Valid(data) {
+		return reply, &sandbox.Error{Kind: sandbox.UserError, Message: fmt.Sprintf("what the function returned is not JSON: %.100q", data)}
+	}
 	reply.Result = bytes.Clone(data)
 	return reply, nil
 }
@@ -200,7 +204,7 @@ const maxText = 16 << 10
 func text(b []byte) string { return strings.ToValidUTF8(string(b[:min(len(b), maxText)]), "\uFFFD") }
 
 // endWithin is how long a process may take to end after its socket did.
-const endWithin = pipesWithin + time.Second
+const endWithin = pipesWithin + 500*time.Millisecond
 
 // ended says why the stream ended: the process did, or it sent what is no frame.
 func (b *box) ended(err error) *sandbox.Error {

@@ -16,11 +16,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
-	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
+	"github.com/ainur-faas/ainur/agent/testenv"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -83,6 +84,18 @@ func TestConformance(t *testing.T) {
 	sandboxtest.Run(t, open)
 }
 
+// Where nothing is to be had but signals and /proc, all of it holds as well.
+func TestConformanceWithoutRights(t *testing.T) {
+	t.Setenv("AINUR_SECRET_OF_THE_AGENT", "x")
+	sandboxtest.Run(t, func(t *testing.T) sandbox.Isolation {
+		i := openIn(t, t.TempDir(), fmt.Sprintf("bare-%d-%d", os.Getpid(), opened.Add(1)))
+		if err := i.Degrade(); err != nil {
+			t.Fatal(err)
+		}
+		return i
+	})
+}
+
 func TestNoGoroutineIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("use", func(t *testing.T) {
@@ -105,75 +118,159 @@ func hello(id string) sandbox.Config {
 	return sandbox.Config{ID: id, Function: spec.Function{Name: "hello", Builtin: "hello", Memory: 64 * spec.MiB, MilliCPU: 500}}
 }
 
-// crashEnv makes this binary an agent that is killed with a sandbox at hand.
+// crashEnv makes this binary an agent that is killed with a sandbox at hand,
+// which has no rights where its value begins with "bare".
 const crashEnv = "AINUR_TEST_CRASH"
 
 func crash() {
-	dir, runID, _ := strings.Cut(os.Getenv(crashEnv), " ")
+	kind, rest, _ := strings.Cut(os.Getenv(crashEnv), " ")
+	runID, dir, _ := strings.Cut(rest, " ")
 	i, err := process.New(process.Options{Dir: dir, RunID: runID, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		panic(err)
+	if err == nil && kind == "bare" {
+		err = i.Degrade()
 	}
-	if _, err := i.Create(context.Background(), hello("hello-1")); err != nil {
+	if err == nil {
+		_, err = i.Create(context.Background(), sandbox.Config{
+			ID: "f-1", Code: dir, Function: spec.Function{Name: "f", Runtime: "exec", Memory: 64 * spec.MiB, MilliCPU: 500},
+		})
+	}
+	if err != nil {
 		panic(err)
 	}
 	fmt.Println("ready")
 	time.Sleep(time.Minute)
 }
 
+// leaver says that it is ready and leaves a process in a session of its own.
+const leaver = `#!/bin/sh
+setsid sleep 600 &
+printf '\000\000\000\000\001\000\000\000\000\000\000\000\000\000\000\000' >&3
+sleep 600
+`
+
 // What an agent that was killed leaves goes by itself or with Reclaim.
 func TestReclaim(t *testing.T) {
-	dir, runID := t.TempDir(), fmt.Sprintf("crash-%d", os.Getpid())
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashEnv+"="+dir+" "+runID)
-	out, err := cmd.StdoutPipe()
+	for _, kind := range []string{"full", "bare"} {
+		t.Run(kind, func(t *testing.T) {
+			dir, runID := t.TempDir(), fmt.Sprintf("crash-%d-%s", os.Getpid(), kind)
+			if err := os.WriteFile(filepath.Join(dir, "function"), []byte(leaver), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), strings.Join([]string{crashEnv + "=" + kind, runID, dir}, " "))
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Fscanln(out, new(string)); err != nil {
+				t.Fatal(err)
+			}
+			if len(labelled(t, runID)) == 0 {
+				t.Error("no sandbox carries the label")
+			}
+			// A sandbox of a run whose id begins with the same text is none of the run's.
+			stranger := exec.Command("sleep", "60")
+			stranger.Env = append(os.Environ(), "AINUR_SANDBOX="+runID+"0/x/f-1/")
+			if err := stranger.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = stranger.Process.Kill()
+				_ = stranger.Wait()
+			}()
+
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // killed
+			i := openIn(t, dir, runID)
+			removed, err := i.Reclaim()
+			if err != nil {
+				t.Error(err)
+			}
+			all := strings.Join(removed, "\n")
+			if kind == "full" && limited(i) && !strings.Contains(all, "cgroup ainur/"+runID) {
+				t.Errorf("reclaimed %q, no cgroup", removed)
+			}
+			if kind == "bare" && !strings.Contains(all, "process ") {
+				t.Errorf("reclaimed %q, no process", removed)
+			}
+			if err := stranger.Process.Signal(syscall.Signal(0)); err != nil {
+				t.Errorf("the stranger was harmed: %v", err)
+			}
+			for deadline := time.Now().Add(5 * time.Second); len(labelled(t, runID)) > 0; time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("its sandboxes are still there")
+				}
+			}
+		})
+	}
+}
+
+// limited reports whether cgroups limit sandboxes here.
+func limited(i sandbox.Isolation) bool {
+	return !strings.Contains(strings.Join(i.Limitations(), "\n"), "is not limited by a cgroup")
+}
+
+// A sandbox gets no more CPU time than it may.
+func TestCPULimit(t *testing.T) {
+	testenv.Require(t, testenv.Cgroup)
+	b := must(t, open(t), sandbox.Config{ID: "busy-1", Function: spec.Function{Name: "busy", Builtin: "busy", Memory: 64 * spec.MiB, MilliCPU: 250}})
+	began := time.Now()
+	if _, err := b.Invoke(t.Context(), []byte(`{"ms":100}`)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 250*time.Millisecond {
+		t.Errorf("100 ms of CPU time with a quarter of a core took %v", took)
+	}
+}
+
+// User code has few rights, also where the agent has all.
+func TestPrivileges(t *testing.T) {
+	testenv.Require(t, testenv.Python)
+	const source = `
+import os
+def main(args):
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return [status["NoNewPrivs"].strip(), status["CapEff"].strip(), os.getpid()]
+`
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.py"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	i := open(t)
+	b := must(t, i, sandbox.Config{ID: "f-1", Code: dir, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 500}})
+	r, err := b.Invoke(t.Context(), []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	capabilities := 0
+	if os.Getuid() == 0 {
+		capabilities = 1 << unix.CAP_DAC_READ_SEARCH
 	}
-	if _, err := fmt.Fscanln(out, new(string)); err != nil {
-		t.Fatal(err)
+	if strings.Contains(strings.Join(i.Limitations(), "\n"), "namespaces") {
+		t.Skip("needs namespaces: ", i.Limitations())
 	}
-	if len(labelled(t, runID)) == 0 {
-		t.Error("no sandbox carries the label")
+	if want := fmt.Sprintf(`["1","%016x",1]`, capabilities); string(r.Result) != want {
+		t.Errorf("no_new_privs, capabilities and pid are %s, want %s", r.Result, want)
 	}
-	// A sandbox of a run whose id begins with the same text is none of ours.
-	stranger := exec.Command("sleep", "60")
-	stranger.Env = append(os.Environ(), "AINUR_SANDBOX="+runID+"0/x/hello-1/")
-	if err := stranger.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = stranger.Process.Kill()
-		_ = stranger.Wait()
-	}()
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // killed
-	i := openIn(t, dir, runID)
-	removed, err := i.Reclaim()
+}
+
+func must(t *testing.T, i sandbox.Isolation, c sandbox.Config) sandbox.Sandbox {
+	t.Helper()
+	b, err := i.Create(t.Context(), c)
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
-	if cgroups, problems := resource.FindCgroups("/sys/fs/cgroup", "ainur/probe"); len(problems) == 0 {
-		if err := cgroups.Remove(); err != nil {
+	t.Cleanup(func() {
+		if err := b.Remove(); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(strings.Join(removed, " "), "cgroup") {
-			t.Errorf("reclaimed %v, no cgroup", removed)
-		}
-	}
-	if err := stranger.Process.Signal(syscall.Signal(0)); err != nil {
-		t.Errorf("the stranger was harmed: %v", err)
-	}
-	for deadline := time.Now().Add(5 * time.Second); len(labelled(t, runID)) > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("its sandboxes are still there")
-		}
-	}
+	})
+	return b
 }
 
 // Without root there is less isolation, and it is said.

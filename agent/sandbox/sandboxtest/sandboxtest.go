@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/testenv"
@@ -26,7 +27,7 @@ func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) {
 	for name, test := range map[string]func(*suite){
 		"invoke": invoke, "user error": userError, "import fails": importFails, "ends at import": endsAtImport,
 		"ends in the middle": ends, "never answers": neverAnswers, "never ready": neverReady, "prints 100 MB": prints,
-		"eats memory": eats, "result too large": resultTooLarge, "arguments too large": argsTooLarge, "result is no JSON": notJSON,
+		"eats memory": eats, "result too large": resultTooLarge, "arguments too large": argsTooLarge, "result is no JSON": notJSON, "frame without JSON": notJSONFrame,
 		"garbage": garbage, "closes its socket": closesSocket, "leaves a child": leavesChild, "many at once": many,
 		"dies while idle": diesIdle, "environment": environment, "remove": remove,
 	} {
@@ -116,6 +117,9 @@ func (s *suite) fails(err error, kind sandbox.Kind, words ...string) {
 			s.Errorf("%q does not say %q", e.Message, word)
 		}
 	}
+	if !utf8.ValidString(e.Message) { // else it would not travel by gRPC
+		s.Errorf("%q is no UTF-8", e.Message)
+	}
 	if len(e.Message) > 16<<10 {
 		s.Errorf("the message has %d bytes", len(e.Message))
 	}
@@ -181,7 +185,7 @@ func importFails(s *suite) {
 }
 
 func endsAtImport(s *suite) {
-	_, err := s.create(s.shell("echo last words >&2\nexit 7\n"))
+	_, err := s.create(s.shell("printf '\\377 last words' >&2\nexit 7\n"))
 	s.fails(err, sandbox.StartFailed, "exit status 7", "last words")
 }
 
@@ -272,11 +276,21 @@ func notJSON(s *suite) {
 	s.fails(err, sandbox.UserError, "Out of range float")
 }
 
+// An executable may say anything in a frame that is well-formed.
+func notJSONFrame(s *suite) {
+	result := `printf '\000\000\000\022\004\000\000\000\000\000\000\000\000\000\000\001%016dno' 0 >&3` + "\n"
+	b := s.must(s.shell(readyFrame + "read x <&3\n" + result + "read x <&3\n"))
+	_, err := s.invoke(b, "{}\n")
+	s.fails(err, sandbox.UserError, `not JSON: "no"`)
+}
+
+// readyFrame is the line of a shell script that says it is ready.
+const readyFrame = `printf '\000\000\000\000\001\000\000\000\000\000\000\000\000\000\000\000' >&3` + "\n"
+
 func garbage(s *suite) {
 	_, err := s.create(s.shell("echo this is no frame at all >&3\nsleep 600\n"))
 	s.fails(err, sandbox.StartFailed)
-	ready := `printf '\000\000\000\000\001\000\000\000\000\000\000\000\000\000\000\000' >&3` + "\n"
-	b := s.must(s.shell(ready + "read x <&3\necho this is no frame at all >&3\nsleep 600\n"))
+	b := s.must(s.shell(readyFrame + "read x <&3\necho this is no frame at all >&3\nsleep 600\n"))
 	_, err = s.invoke(b, "{}\n")
 	s.fails(err, sandbox.Protocol)
 }
@@ -288,7 +302,7 @@ func closesSocket(s *suite) {
 }
 
 func leavesChild(s *suite) {
-	b := s.must(s.python("import subprocess\ndef main(args):\n    return subprocess.Popen(['sleep', '600']).pid > 0\n"))
+	b := s.must(s.python("import subprocess\ndef main(args):\n    return subprocess.Popen(['sleep', '600'], start_new_session=True).pid > 0\n"))
 	s.works(b, `{}`, `true`)
 	began := time.Now()
 	if err := b.Remove(); err != nil {

@@ -35,7 +35,12 @@ const maxError = 8 << 10
 // sandbox stays and serves the next invocation. The context does not end: the
 // agent ends the process of an invocation that takes too long.
 func Serve(f func(ctx context.Context, args map[string]any) (any, error)) {
-	ServeRaw(func(ctx context.Context, raw []byte) ([]byte, error) {
+	ServeRaw(adapt(f))
+}
+
+// adapt reads and writes JSON around f.
+func adapt(f func(context.Context, map[string]any) (any, error)) func(context.Context, []byte) ([]byte, error) {
+	return func(ctx context.Context, raw []byte) ([]byte, error) {
 		var args map[string]any
 		if err := json.Unmarshal(raw, &args); err != nil {
 			return nil, fmt.Errorf("the arguments are no JSON object: %w", err)
@@ -49,7 +54,7 @@ func Serve(f func(ctx context.Context, args map[string]any) (any, error)) {
 			return nil, fmt.Errorf("what the function returned is not JSON: %w", err)
 		}
 		return encoded, nil
-	})
+	}
 }
 
 // ServeRaw is Serve for functions that read and write JSON themselves. The
