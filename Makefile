@@ -70,7 +70,7 @@ live: ## the tests that start agents and sandboxes, as root; what is lacking is 
 .PHONY: bench
 bench: ## every benchmark, summarised; keep .bin/bench.txt to compare with benchstat
 	$(install) $(BENCHSTAT)
-	go test -run '^$$' -bench . -benchmem -count=10 ./... > $(BIN)/bench.txt
+	go test -p 1 -run '^$$' -bench . -benchmem -count=10 ./... > $(BIN)/bench.txt
 	benchstat $(BIN)/bench.txt
 
 .PHONY: cover

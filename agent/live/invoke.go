@@ -149,7 +149,8 @@ func (a *Agent) execute(ctx context.Context, req Request, id worker.InvocationID
 	if len(args) == 0 {
 		args = []byte("{}")
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, f.spec.Timeout, errFunctionTimeout)
+	caller := ctx
+	ctx, cancel := context.WithTimeoutCause(caller, f.spec.Timeout, errFunctionTimeout)
 	stop := context.AfterFunc(a.ctx, cancel)
 	called := time.Since(accepted)
 	got, err := b.sandbox.Invoke(ctx, args)
@@ -161,7 +162,7 @@ func (a *Agent) execute(ctx context.Context, req Request, id worker.InvocationID
 	r.Result, r.Replied = got.Result, replied
 	r.Outcome = OK
 	if err != nil {
-		failure := classify(ctx, f.spec.Timeout, err)
+		failure := classify(caller, ctx, f.spec.Timeout, err)
 		r.Outcome, r.Error, r.Result = failure.Outcome, failure.Message, nil
 	} else {
 		r.Memory = b.sandbox.Memory()
@@ -170,7 +171,13 @@ func (a *Agent) execute(ctx context.Context, req Request, id worker.InvocationID
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.state = idle
-	a.handleLocked(worker.Finished{Invocation: id, Exec: r.ExecEnd - r.ExecStart, Usable: sandbox.Usable(err)})
+	usable := sandbox.Usable(err)
+	select {
+	case <-b.sandbox.Done(): // after its reply; the core was told while it was busy, and took no notice
+		usable = false
+	default:
+	}
+	a.handleLocked(worker.Finished{Invocation: id, Exec: r.ExecEnd - r.ExecStart, Usable: usable})
 	if r.Outcome != OK {
 		a.options.Log.Debug("invocation failed", slog.String("function", f.spec.Name), slog.String("error", r.Error))
 	}
@@ -178,16 +185,20 @@ func (a *Agent) execute(ctx context.Context, req Request, id worker.InvocationID
 	return r
 }
 
-func classify(ctx context.Context, timeout time.Duration, err error) Failure {
+// classify says how an invocation with the context ctx, made for caller, failed.
+func classify(caller, ctx context.Context, timeout time.Duration, err error) Failure {
 	var e *sandbox.Error
 	if !errors.As(err, &e) {
-		if errors.Is(context.Cause(ctx), errFunctionTimeout) {
+		switch {
+		case errors.Is(context.Cause(ctx), errFunctionTimeout):
 			return Failure{Timeout, fmt.Sprintf("no reply within the function's timeout of %v; its sandbox was ended", timeout)}
+		case caller.Err() != nil:
+			return ended(caller, "while it ran; its sandbox was ended")
+		case ctx.Err() != nil:
+			return Failure{Platform, "the agent was stopped while it ran; its sandbox was ended"}
+		default:
+			return Failure{Platform, err.Error()}
 		}
-		if ctx.Err() != nil {
-			return ended(ctx, "while it ran; its sandbox was ended")
-		}
-		return Failure{Platform, err.Error()}
 	}
 	switch e.Kind {
 	case sandbox.UserError:
@@ -218,8 +229,7 @@ func ended(ctx context.Context, when string) Failure {
 
 // asyncCall is an invocation started by InvokeAsync.
 type asyncCall struct {
-	done  bool
-	ended time.Time
+	ended time.Time // zero while it runs
 	reply Reply
 }
 
@@ -236,20 +246,25 @@ func (a *Agent) InvokeAsync(req Request) (string, error) {
 	if a.functions[req.Function] == nil {
 		return "", fmt.Errorf("invoke %s: %w", req.Function, ErrUnknownFunction)
 	}
-	for cookie, c := range a.async {
-		if c.done && time.Since(c.ended) > asyncKept {
-			delete(a.async, cookie)
-		}
-	}
+	a.forget()
 	cookie, c := rand.Text(), &asyncCall{}
 	a.async[cookie] = c
 	a.tasks.Go(func() {
-		reply := a.Invoke(a.ctx, req)
+		reply := a.Invoke(context.Background(), req) // ends with the Agent
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		c.done, c.ended, c.reply = true, time.Now(), reply
+		c.ended, c.reply = time.Now(), reply
+		a.answered = append(a.answered, cookie)
 	})
 	return cookie, nil
+}
+
+// forget drops the replies that are kept no longer. The caller holds a.mu.
+func (a *Agent) forget() {
+	for len(a.answered) > 0 && time.Since(a.async[a.answered[0]].ended) > asyncKept {
+		delete(a.async, a.answered[0])
+		a.answered = a.answered[1:]
+	}
 }
 
 // Poll reports whether the invocation behind cookie has ended, and its reply.
@@ -257,9 +272,10 @@ func (a *Agent) InvokeAsync(req Request) (string, error) {
 func (a *Agent) Poll(cookie string) (reply Reply, done, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.forget()
 	c, known := a.async[cookie]
 	if !known {
 		return Reply{}, false, false
 	}
-	return c.reply, c.done, true
+	return c.reply, !c.ended.IsZero(), true
 }

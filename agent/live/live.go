@@ -62,6 +62,7 @@ type Agent struct {
 	lastCall  worker.InvocationID
 	timer     *time.Timer
 	async     map[string]*asyncCall
+	answered  []string // cookies of async calls that have ended, oldest first
 	closed    bool
 	empty     chan struct{} // closed when no invocation is left; nil when nobody waits for that
 	actions   []worker.Action
@@ -305,7 +306,11 @@ func equal(a, b spec.Function) (bool, error) {
 func (a *Agent) Prewarm(ctx context.Context, name string, count int) (int, error) {
 	a.mu.Lock()
 	f := a.functions[name]
-	if f == nil {
+	switch {
+	case a.closed:
+		a.mu.Unlock()
+		return 0, fmt.Errorf("prewarm %s: %w", name, ErrClosed)
+	case f == nil:
 		a.mu.Unlock()
 		return 0, fmt.Errorf("prewarm %s: %w", name, ErrUnknownFunction)
 	}
@@ -391,7 +396,9 @@ func (a *Agent) List() ([]FunctionInfo, []SandboxInfo) {
 // Drain refuses what arrives from now on and returns when nothing is left running.
 func (a *Agent) Drain(ctx context.Context) error {
 	a.mu.Lock()
-	a.handleLocked(worker.Drain{})
+	if !a.closed { // which drains too
+		a.handleLocked(worker.Drain{})
+	}
 	if a.core.Empty() {
 		a.mu.Unlock()
 		return nil
@@ -413,6 +420,9 @@ func (a *Agent) Drain(ctx context.Context) error {
 func (a *Agent) Clean() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.closed {
+		return 0 // Close removes them
+	}
 	count := a.core.Status().Idle
 	a.handleLocked(worker.Clean{})
 	return count
@@ -430,11 +440,11 @@ func (a *Agent) Close() error {
 	a.handleLocked(worker.Drain{})
 	a.mu.Unlock()
 	a.stop(ErrClosed)
-	a.timer.Stop()
 	a.tasks.Wait()
 	var errs []error
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.timer.Stop()
 	for _, b := range a.boxes {
 		if b.sandbox != nil {
 			errs = append(errs, b.sandbox.Remove())

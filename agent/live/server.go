@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -163,7 +164,7 @@ func (s *Server) reply(tid string, r Reply) *pb.InvokeReply {
 		kind = [...]pb.ColdKind{worker.Warm: pb.ColdKind_WARM, worker.Prewarmed: pb.ColdKind_PREWARMED, worker.Cold: pb.ColdKind_COLD}[r.Kind]
 	}
 	return &pb.InvokeReply{
-		Tid: tid, Outcome: pb.Outcome(r.Outcome), Error: r.Error, ResultJson: r.Result,
+		Tid: tid, Outcome: pb.Outcome(r.Outcome), Error: strings.ToValidUTF8(r.Error, "\uFFFD"), ResultJson: r.Result,
 		Worker: s.agent.options.Worker.Name, ColdKind: kind,
 		AcceptedMonotonicNs: int64(r.Accepted), BootId: s.bootID,
 		QueuedNs: int64(r.Queued), DequeuedNs: int64(r.Dequeued), SandboxReadyNs: int64(r.SandboxReady),

@@ -150,8 +150,12 @@ func TestBuiltins(t *testing.T) {
 		"busy":  {{`{"ms":2.5}`, wire.Result, `{"busy_ms":2.5}`}, {`{"ms":0}`, wire.Result, `{"busy_ms":0}`}, {`{}`, wire.UserError, `"ms" must be a number from 0`}},
 		"sleep": {{`{"ms":1}`, wire.Result, `{"slept_ms":1}`}, {`{"ms":-1}`, wire.UserError, `the arguments are {"ms":-1}`}, {`[]`, wire.UserError, "no JSON object"}},
 		"memory": {
-			{`{"mb":8}`, wire.Result, `{"touched_mb":8}`}, {`{"mb":0}`, wire.Result, `{"touched_mb":0}`}, {`{"mb":"8"}`, wire.UserError, `"mb" must be a number`},
-			{`{"mb":1e300}`, wire.UserError, `from 0 to`}, {`{"mb":1e9}`, wire.UserError, "cannot allocate memory"}, {`{"mb":1}`, wire.Result, `{"touched_mb":1}`},
+			{`{"mb":8}`, wire.Result, `{"touched_mb":8}`},
+			{`{"mb":0}`, wire.Result, `{"touched_mb":0}`},
+			{`{"mb":"8"}`, wire.UserError, `"mb" must be a number`},
+			{`{"mb":1e300}`, wire.UserError, `from 0 to`},
+			{`{"mb":1e9}`, wire.UserError, "cannot allocate memory"},
+			{`{"mb":1}`, wire.Result, `{"touched_mb":1}`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +275,8 @@ def main(args):
     return calls
 
 def deep(): return deep()
-`}).ready()
+`,
+	}).ready()
 	folder := p.cmd.Env[0][len("AINUR_CODE="):]
 	p.invoke(`{}`, wire.Result, "1")
 	p.invoke(`{}`, wire.Result, "2") // the same process
