@@ -331,10 +331,13 @@ func TestPythonEnds(t *testing.T) {
 		code   int
 	}{
 		"sys.exit": {"import sys\ndef main(args): sys.exit(3)\n", 3},
+		"nothing":  {"import sys\ndef main(args): sys.exit()\n", 0},
+		"words":    {"import sys\ndef main(args): sys.exit('enough')\n", 1},
 		"os._exit": {"import os\ndef main(args): os._exit(4)\n", 4},
 		"a signal": {"import os\ndef main(args): os.kill(os.getpid(), 9)\n", -1},
 		// The thread would keep Python alive.
-		"the stream": {"import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\ndef main(args): raise SystemExit\n", 0},
+		"a thread":   {"import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\ndef main(args): raise SystemExit(5)\n", 5},
+		"the stream": {"import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\ndef main(args): pass\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -347,11 +350,22 @@ func TestPythonEnds(t *testing.T) {
 					t.Errorf("frame %v, %v", frame, err)
 				}
 			}
-			if p.ended(); p.cmd.ProcessState.ExitCode() != tt.code {
+			said := p.ended()
+			if p.cmd.ProcessState.ExitCode() != tt.code {
 				t.Errorf("it ended with %v, want %d", p.cmd.ProcessState, tt.code)
+			}
+			if name == "words" && !strings.HasSuffix(said, "SystemExit: enough\n") {
+				t.Errorf("it said %q", said)
 			}
 		})
 	}
+}
+
+// A module of user code may be called like one that printing a traceback needs.
+func TestPythonShadows(t *testing.T) {
+	p := python(t, map[string]string{"token.py": "own = 'mine'\n", "main.py": "import token\ndef main(args): raise ValueError(token.own)\n"}).ready()
+	p.invoke(`{}`, wire.UserError, "ValueError: mine")
+	p.invoke(`{}`, wire.UserError, "ValueError: mine")
 }
 
 // The same functions find the agent by the path of a Unix socket.

@@ -113,6 +113,20 @@ func (l *lab) document() (int, result.Data, string) {
 	return doc.Exit, doc.Data, stdout.String() + stderr.String()
 }
 
+// calls are those of the first repeat of a run.
+func (l *lab) calls(data result.Data) []measure.Call {
+	l.Helper()
+	run, err := result.Open(filepath.Join(l.dir, data.ResultsDir), l.dir)
+	if err != nil {
+		l.Fatal(err)
+	}
+	calls, err := measure.ReadCalls(run.CallsPath(run.Steps[0]))
+	if err != nil {
+		l.Fatal(err)
+	}
+	return calls
+}
+
 // processes are those whose command line or environment names the lab's state.
 func (l *lab) processes(words ...string) (pids []int) {
 	l.Helper()
@@ -219,16 +233,9 @@ func TestPhasesSumToLatency(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, single("1s"))
 	_, data, text := l.document()
-	run, err := result.Open(data.ResultsDir, filepath.Join(l.dir, "results"))
-	if err != nil {
-		run, err = result.Open(filepath.Join(l.dir, data.ResultsDir), l.dir)
-	}
-	if err != nil {
-		t.Fatal(err, text)
-	}
-	calls, err := measure.ReadCalls(run.CallsPath(run.Steps[0]))
-	if err != nil {
-		t.Fatal(err)
+	calls := l.calls(data)
+	if len(calls) == 0 {
+		t.Error(text)
 	}
 	for _, c := range calls {
 		var sum time.Duration
@@ -269,16 +276,8 @@ balancer "b" {
 	if load := data.Points[0].Repeats[0].Loads["l"]; load.Failed != 0 || load.Completed == 0 {
 		t.Errorf("%+v", load)
 	}
-	run, err := result.Open(filepath.Join(l.dir, data.ResultsDir), l.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls, err := measure.ReadCalls(run.CallsPath(run.Steps[0]))
-	if err != nil {
-		t.Fatal(err)
-	}
 	served := map[string]int{}
-	for _, c := range calls {
+	for _, c := range l.calls(data) {
 		served[c.Host]++
 	}
 	if d := served["w"] - served["w2"]; len(served) != 2 || d < -1 || d > 1 {

@@ -47,14 +47,7 @@ func TestAzureTraceLive(t *testing.T) {
 	if jsonErr := json.Unmarshal(out, &doc); jsonErr != nil {
 		t.Fatalf("%v: %v: %s", err, jsonErr, out)
 	}
-	run, err := result.Open(filepath.Join(l.dir, doc.Data.ResultsDir), l.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls, err := measure.ReadCalls(run.CallsPath(run.Steps[0]))
-	if err != nil {
-		t.Fatal(err)
-	}
+	calls := l.calls(doc.Data)
 	const want = 11868
 	if len(calls) != want {
 		t.Fatalf("%d rows, want %d", len(calls), want)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -33,7 +34,7 @@ type box struct {
 	cgroup    resource.Cgroup
 	cmd       *exec.Cmd // nil until it has started
 	statm     *os.File  // of the process, where no cgroup tells its memory; nil when unknown
-	socket    net.Conn
+	socket    *net.UnixConn
 	conn      *wire.Conn
 	stderr    sink
 	calls     uint64
@@ -79,14 +80,20 @@ func (b *box) start() error {
 		}
 		go b.wait() // until Remove
 	}
-	if err := errors.Join(err, theirs.Close()); err != nil {
+	switch err := errors.Join(err, theirs.Close()); {
+	case err == nil:
+		return nil
+	case f.Runtime == "exec" && errors.Is(err, syscall.ENOEXEC):
+		return startFailed("it is neither an executable for this kind of machine nor a script that begins with #!")
+	case f.Runtime == "exec" && errors.Is(err, fs.ErrNotExist):
+		return startFailed("the interpreter or loader that it names is not on this host")
+	default:
 		return fmt.Errorf("start %s: %w", argv[0], err)
 	}
-	return nil
 }
 
 // socketPair returns our end, and the process's.
-func socketPair() (net.Conn, *os.File, error) {
+func socketPair() (*net.UnixConn, *os.File, error) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
@@ -96,7 +103,7 @@ func socketPair() (net.Conn, *os.File, error) {
 	if err := errors.Join(err, ours.Close()); err != nil {
 		return nil, nil, errors.Join(err, theirs.Close())
 	}
-	return conn, theirs, nil
+	return conn.(*net.UnixConn), theirs, nil
 }
 
 // environment is all that the process gets; nothing of the agent's but its PATH.
@@ -125,6 +132,7 @@ func (b *box) wait() {
 	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // it fails when nothing but the process was in the group
 	_ = b.cgroup.Kill()                                   // Remove tries again and tells
 	_ = b.cmd.Wait()                                      // how it ended is in ProcessState
+	_ = b.socket.CloseRead()                              // what was sent can still be read, and a process that got away holds up nothing
 }
 
 // Done is closed when the process has ended.
@@ -136,19 +144,22 @@ func (b *box) ready(ctx context.Context) error {
 	defer b.isolation.watch.remove(b)
 	stop := context.AfterFunc(ctx, b.interrupt)
 	frame, err := b.conn.Read()
-	failed := func(text string) error { return &sandbox.Error{Kind: sandbox.StartFailed, Message: text} }
 	switch {
 	case !stop():
-		return failed(context.Cause(ctx).Error() + b.lastWords())
+		return startFailed(context.Cause(ctx).Error() + b.lastWords())
 	case err != nil:
-		return failed("it ended before it was ready: " + b.ended(err).Message)
+		return startFailed("it ended before it was ready: " + b.ended(err).Message)
 	case frame.Type == wire.StartError:
-		return failed(text(frame.Payload))
+		return startFailed(text(frame.Payload))
 	case frame.Type != wire.Ready:
-		return failed(fmt.Sprintf("it sent a frame of type %d before it was ready", frame.Type))
+		return startFailed(fmt.Sprintf("it sent a frame of type %d before it was ready", frame.Type))
 	default:
 		return nil
 	}
+}
+
+func startFailed(text string) error {
+	return &sandbox.Error{Kind: sandbox.StartFailed, Message: text}
 }
 
 // interrupt makes reads and writes under way return.

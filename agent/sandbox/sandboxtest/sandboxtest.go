@@ -28,7 +28,7 @@ func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) {
 		"invoke": invoke, "user error": userError, "import fails": importFails, "ends at import": endsAtImport,
 		"ends in the middle": ends, "never answers": neverAnswers, "never ready": neverReady, "prints 100 MB": prints,
 		"eats memory": eats, "result too large": resultTooLarge, "arguments too large": argsTooLarge, "result is no JSON": notJSON, "frame without JSON": notJSONFrame,
-		"garbage": garbage, "closes its socket": closesSocket, "leaves a child": leavesChild, "many at once": many,
+		"garbage": garbage, "closes its socket": closesSocket, "leaves a child": leavesChild, "ends before its child": endsBeforeChild, "no executable": noExecutable, "many at once": many,
 		"dies while idle": diesIdle, "environment": environment, "remove": remove,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,6 +311,24 @@ func leavesChild(s *suite) {
 	if took := time.Since(began); took > 5*time.Second {
 		s.Errorf("removal took %v", took)
 	}
+}
+
+// The child has a session of its own and the socket, and goes on.
+func endsBeforeChild(s *suite) {
+	b := s.must(s.python("import os, time\ndef main(args):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n    os._exit(4)\n"))
+	began := time.Now()
+	_, err := s.invoke(b, `{}`)
+	s.fails(err, sandbox.Crashed, "exit status 4")
+	if took := time.Since(began); took > 5*time.Second {
+		s.Errorf("it was noticed after %v", took)
+	}
+}
+
+func noExecutable(s *suite) {
+	_, err := s.create(s.code("exec", "function", "echo hello\n", 0o755))
+	s.fails(err, sandbox.StartFailed, "begins with #!")
+	_, err = s.create(s.code("exec", "function", "#!/no/such/interpreter\n", 0o755))
+	s.fails(err, sandbox.StartFailed, "interpreter")
 }
 
 func many(s *suite) {

@@ -82,11 +82,15 @@ def call(function, raw):
 
 def trace():
     """Returns the current exception with its traceback, from user code on."""
-    import traceback
     kind, value, tb = sys.exc_info()
     while tb and tb.tb_frame.f_code.co_filename.startswith((__file__, "<frozen importlib")):
         tb = tb.tb_next
-    text = "".join(traceback.format_exception(kind, value, tb)).strip().encode(errors="replace")
+    try:
+        import traceback
+        lines = traceback.format_exception(kind, value, tb)
+    except (ImportError, AttributeError):  # user code has a module of the name of one that it needs
+        lines = [kind.__name__, ": ", str(value)]
+    text = "".join(lines).strip().encode(errors="replace")
     if len(text) > MAX_ERROR:
         text = b"...\n" + text[4 - MAX_ERROR:].decode(errors="ignore").encode()
     return text
@@ -112,4 +116,10 @@ def main():
     return 0
 
 
-os._exit(main())  # sys.exit would wait for the threads of user code
+try:
+    status = main()
+except BaseException as e:  # user code has called sys.exit, or was interrupted
+    os.write(2, trace() + b"\n")
+    status = getattr(e, "code", 1)  # of sys.exit: nothing, a number or what it says
+    status = status if isinstance(status, int) else int(status is not None)
+os._exit(status & 0xFF)  # sys.exit would wait for the threads of user code
