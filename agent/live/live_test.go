@@ -52,8 +52,8 @@ var script = fake.Script{
 	},
 }
 
-// agent is one of 2 cores and memory for four sandboxes, in the time of synctest.
-func agent(t testing.TB, keepAlive string) (*live.Agent, *fake.Isolation) {
+// agent is one of 2 cores and memory for four sandboxes, which follow the script.
+func agent(t testing.TB, script fake.Script, keepAlive string) (*live.Agent, *fake.Isolation) {
 	t.Helper()
 	isolation := fake.New(script)
 	a, err := live.New(live.Options{
@@ -67,12 +67,16 @@ func agent(t testing.TB, keepAlive string) (*live.Agent, *fake.Isolation) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"f", "g", "raises", "crashes", "hangs", "import_fails"} {
-		f := spec.Function{Name: name, Builtin: "hello", MilliCPU: 1000, Memory: 64 * spec.MiB, Timeout: 500 * ms, Args: []byte(`{"default":1}`)}
-		if err := a.Register(f, nil); err != nil {
+		if err := a.Register(builtin(name), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return a, isolation
+}
+
+// builtin is a function that takes a core and a quarter of the memory.
+func builtin(name string) spec.Function {
+	return spec.Function{Name: name, Builtin: "hello", MilliCPU: 1000, Memory: 64 * spec.MiB, Timeout: 500 * ms, Args: []byte(`{"default":1}`)}
 }
 
 const minute = `{"idle":60000000000}`
@@ -80,7 +84,7 @@ const minute = `{"idle":60000000000}`
 func inBubble(t *testing.T, keepAlive string, do func(*testing.T, *live.Agent, *fake.Isolation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a, isolation := agent(t, keepAlive)
+		a, isolation := agent(t, script, keepAlive)
 		do(t, a, isolation)
 		if err := errors.Join(a.Close(), a.Close(), isolation.Close()); err != nil {
 			t.Error(err)
@@ -146,73 +150,6 @@ func TestColdWarmPrewarmed(t *testing.T) {
 	})
 }
 
-func TestFailures(t *testing.T) {
-	inBubble(t, minute, func(t *testing.T, a *live.Agent, isolation *fake.Isolation) {
-		for function, want := range map[string]live.Outcome{
-			"raises": live.UserError, "crashes": live.Crashed, "hangs": live.Timeout, "import_fails": live.StartFailed, "nope": live.Refused,
-		} {
-			r := call(t, a, function)
-			if r.Outcome != want || r.Error == "" || r.Result != nil {
-				t.Errorf("%s: %+v", function, r)
-			}
-			if r.UnknownFunction != (function == "nope") {
-				t.Errorf("%s: unknown is %v", function, r.UnknownFunction)
-			}
-		}
-		if r := call(t, a, "raises"); r.Kind != worker.Warm {
-			t.Errorf("a user error cost the sandbox: %+v", r)
-		}
-		if r := call(t, a, "crashes"); r.Kind != worker.Cold {
-			t.Errorf("a crashed sandbox served again: %+v", r)
-		}
-		synctest.Wait()
-		if _, alive := isolation.Count(); alive != 1 {
-			t.Errorf("%d sandboxes are left, want the one of raises", alive)
-		}
-	})
-}
-
-// What a caller that goes away held is free at once, wherever its call was.
-func TestCallerGoesAway(t *testing.T) {
-	inBubble(t, minute, func(t *testing.T, a *live.Agent, _ *fake.Isolation) {
-		for name, tt := range map[string]struct {
-			function string
-			after    time.Duration
-			want     live.Outcome
-		}{
-			"while starting": {"f", 5 * ms, live.Timeout}, "while running": {"hangs", 50 * ms, live.Timeout},
-		} {
-			ctx, cancel := context.WithTimeout(t.Context(), tt.after)
-			r := a.Invoke(ctx, live.Request{Function: tt.function})
-			cancel()
-			if r.Outcome != tt.want || r.Replied != tt.after {
-				t.Errorf("%s: %+v", name, r)
-			}
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var blockers sync.WaitGroup
-		for range 2 {
-			blockers.Go(func() { call(t, a, "hangs") })
-		}
-		time.Sleep(50 * ms)
-		done := make(chan live.Reply)
-		go func() { done <- a.Invoke(ctx, live.Request{Function: "f"}) }()
-		time.Sleep(10 * ms)
-		if st := a.Status(); st.Waiting != 1 {
-			t.Errorf("%+v", st)
-		}
-		cancel()
-		if r := <-done; r.Outcome != live.Cancelled || r.Dequeued != live.Missing {
-			t.Errorf("while queued: %+v", r)
-		}
-		blockers.Wait()
-		synctest.Wait()
-		if st := a.Status(); st.MilliCPUUsed != 0 || st.Waiting != 0 {
-			t.Errorf("%+v", st)
-		}
-	})
-}
-
 // No more run at once than there are cores, and a freed core is used at once.
 func TestCores(t *testing.T) {
 	inBubble(t, minute, func(t *testing.T, a *live.Agent, _ *fake.Isolation) {
@@ -243,23 +180,6 @@ func TestKeepAlive(t *testing.T) {
 		synctest.Wait()
 		if _, alive := isolation.Count(); alive != 0 {
 			t.Error("it did not expire")
-		}
-	})
-}
-
-func TestDeadIdleSandboxIsReplaced(t *testing.T) {
-	inBubble(t, minute, func(t *testing.T, a *live.Agent, isolation *fake.Isolation) {
-		call(t, a, "f")
-		_, boxes := a.List()
-		if len(boxes) != 1 || boxes[0].State != "idle" || boxes[0].Function != "f" {
-			t.Fatalf("%+v", boxes)
-		}
-		if !isolation.Crash("w-f-1") {
-			t.Fatal("no sandbox of that name")
-		}
-		synctest.Wait()
-		if r := call(t, a, "f"); r.Outcome != live.OK || r.Kind != worker.Cold {
-			t.Errorf("%+v", r)
 		}
 	})
 }
@@ -311,7 +231,7 @@ func TestDrainAndClean(t *testing.T) {
 
 func TestRegister(t *testing.T) {
 	inBubble(t, minute, func(t *testing.T, a *live.Agent, _ *fake.Isolation) {
-		f := spec.Function{Name: "f", Builtin: "hello", MilliCPU: 1000, Memory: 64 * spec.MiB, Timeout: 500 * ms, Args: []byte(`{"default":1}`)}
+		f := builtin("f")
 		if err := a.Register(f, nil); err != nil {
 			t.Errorf("the same again: %v", err)
 		}
@@ -349,12 +269,20 @@ func TestAsync(t *testing.T) {
 		if _, _, known := a.Poll("other"); known {
 			t.Error("an unknown cookie is known")
 		}
-		time.Sleep(11 * time.Minute)
-		if _, err := a.InvokeAsync(live.Request{Function: "f"}); err != nil {
+		time.Sleep(9 * time.Minute)
+		later, err := a.InvokeAsync(live.Request{Function: "f"})
+		if err != nil {
 			t.Fatal(err)
 		}
+		if _, _, known := a.Poll(cookie); !known {
+			t.Error("a reply is kept for less than ten minutes")
+		}
+		time.Sleep(time.Minute)
 		if _, _, known := a.Poll(cookie); known {
-			t.Error("replies are kept for ever")
+			t.Error("a reply is kept for more than ten minutes")
+		}
+		if _, done, known := a.Poll(later); !done || !known {
+			t.Error("a later one went with it")
 		}
 	})
 }
@@ -369,29 +297,6 @@ func TestEstimate(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-}
-
-// Close in the middle of everything ends every call and leaves nothing.
-func TestCloseInTheMiddle(t *testing.T) {
-	for _, after := range []time.Duration{0, 5 * ms, 15 * ms, 40 * ms} {
-		synctest.Test(t, func(t *testing.T) {
-			a, isolation := agent(t, minute)
-			var calls sync.WaitGroup
-			for i := range 12 {
-				calls.Go(func() {
-					r := a.Invoke(t.Context(), live.Request{Function: []string{"f", "g", "hangs", "crashes"}[i%4]})
-					if r.Outcome == 0 {
-						t.Errorf("no outcome: %+v", r)
-					}
-				})
-			}
-			time.Sleep(after)
-			if err := errors.Join(a.Close(), isolation.Close()); err != nil {
-				t.Errorf("after %v: %v", after, err)
-			}
-			calls.Wait()
-		})
-	}
 }
 
 // Whatever happens, each call gets exactly one reply with times in order, and
@@ -410,7 +315,7 @@ func TestWhateverHappens(t *testing.T) {
 			}
 		}), 1, 25).Draw(rt, "plan")
 		synctest.Test(t, func(t *testing.T) {
-			a, isolation := agent(t, `{"idle":50000000}`)
+			a, isolation := agent(t, script, `{"idle":50000000}`)
 			var calls sync.WaitGroup
 			for _, p := range plan {
 				calls.Go(func() {

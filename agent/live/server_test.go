@@ -17,15 +17,16 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/live"
+	"github.com/ainur-faas/ainur/agent/sandbox/fake"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // served is a connection to an agent that serves on loopback until the test ends.
-func served(t testing.TB) (*live.Agent, *grpc.ClientConn) {
+func served(t testing.TB, script fake.Script) (*live.Agent, *grpc.ClientConn) {
 	t.Helper()
-	a, isolation := agent(t, minute)
+	a, isolation := agent(t, script, minute)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func served(t testing.TB) (*live.Agent, *grpc.ClientConn) {
 }
 
 func TestServer(t *testing.T) {
-	_, conn := served(t)
+	_, conn := served(t, script)
 	ctx := t.Context()
 	functions, control := pb.NewFunctionsClient(conn), pb.NewAgentClient(conn)
 
@@ -161,7 +162,7 @@ func TestServer(t *testing.T) {
 
 // Replies come as calls end, and a stream that breaks frees what its calls held.
 func TestStream(t *testing.T) {
-	a, conn := served(t)
+	a, conn := served(t, script)
 	ctx, cancel := context.WithCancel(t.Context())
 	stream, err := pb.NewFunctionsClient(conn).InvokeStream(ctx)
 	if err != nil {
@@ -224,7 +225,7 @@ func (b *book) Leave(_ context.Context, req *pb.LeaveRequest) (*pb.LeaveReply, e
 
 // An agent joins, renews, comes back to a balancer that was away, and leaves.
 func TestLease(t *testing.T) {
-	a, isolation := agent(t, minute)
+	a, isolation := agent(t, script, minute)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -212,6 +212,12 @@ func (c *checker) labels(b *hclsyntax.Block, def *Block) bool {
 			Notes: []diag.Note{diag.Help("a name begins with a letter and has letters, digits, _ and -")},
 		})
 		return false
+	case b.Type == "experiment" && b.Labels[0] == "latest":
+		c.report(diag.Problem{
+			ID: "AIN1108", Summary: `an experiment cannot be called "latest"`, At: &b.LabelRanges[0],
+			Notes: []diag.Note{diag.Remark("results/latest leads to the latest run")},
+		})
+		return false
 	}
 	return true
 }

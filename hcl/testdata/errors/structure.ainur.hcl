@@ -74,3 +74,7 @@ locals {
   c = timestamp() # ERROR: there is no function "timestamp"
   d = linspce(1, 2, 3) # ERROR: there is no function "linspce"
 }
+
+experiment "latest" { # ERROR: an experiment cannot be called "latest"
+  title = "Latest"
+}
