@@ -32,6 +32,7 @@ func TestClose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		all.Go(func() {
 			if _, err := a.Prewarm(t.Context(), "g", 1); !errors.Is(err, live.ErrClosed) {
 				t.Errorf("prewarm: %v", err)

@@ -208,11 +208,15 @@ func (a *Agent) failure(act worker.Action) verdict {
 	switch act.Why {
 	case worker.NoSandbox:
 		err := a.boxes[act.Sandbox].err
+		fail := Failure{StartFailed, err.Error()}
 		var e *sandbox.Error
-		if errors.As(err, &e) {
-			return verdict{dequeued: act.Dequeued, fail: Failure{StartFailed, e.Message}}
+		switch {
+		case errors.As(err, &e):
+			fail.Message = e.Message
+		case errors.Is(err, ErrClosed):
+			fail.Outcome = Refused
 		}
-		return verdict{dequeued: act.Dequeued, fail: Failure{StartFailed, err.Error()}}
+		return verdict{dequeued: act.Dequeued, fail: fail}
 	case worker.Draining:
 		return verdict{dequeued: Missing, fail: Failure{Refused, "the worker is draining and takes no more invocations"}}
 	default:
@@ -231,6 +235,9 @@ func (a *Agent) create(b *box) {
 		ID: b.name, Function: b.function.spec, Code: b.function.code, Stdout: stdout, Stderr: stderr,
 	})
 	a.mu.Lock()
+	if err != nil && a.closed {
+		err = ErrClosed
+	}
 	b.sandbox, b.err = s, err
 	close(b.settled)
 	if err != nil {

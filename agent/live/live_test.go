@@ -27,7 +27,7 @@ var script = fake.Script{
 	Memory: 7 << 20,
 	Start: func(ctx context.Context, c sandbox.Config) error {
 		if err := fake.Sleep(ctx, 10*ms); err != nil {
-			return err
+			return &sandbox.Error{Kind: sandbox.StartFailed, Message: err.Error()} // as real ones do
 		}
 		if c.Function.Name == "import_fails" {
 			return &sandbox.Error{Kind: sandbox.StartFailed, Message: "no module named x"}

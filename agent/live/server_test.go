@@ -57,7 +57,7 @@ func served(t testing.TB, script fake.Script) (*live.Agent, *grpc.ClientConn) {
 }
 
 func TestServer(t *testing.T) {
-	_, conn := served(t, script)
+	a, conn := served(t, script)
 	ctx := t.Context()
 	functions, control := pb.NewFunctionsClient(conn), pb.NewAgentClient(conn)
 
@@ -123,6 +123,30 @@ func TestServer(t *testing.T) {
 			_, err := functions.Register(ctx, &pb.RegisterRequest{FunctionJson: big})
 			return err
 		}, codes.FailedPrecondition},
+		"register other content": {func() error {
+			_, err := functions.Register(ctx, &pb.RegisterRequest{FunctionJson: []byte(`{"name":"f"}`)})
+			return err
+		}, codes.AlreadyExists},
+		"register no code": {func() error {
+			_, err := functions.Register(ctx, &pb.RegisterRequest{FunctionJson: []byte(`{"name":"code","runtime":"exec"}`)})
+			return err
+		}, codes.InvalidArgument},
+		"register the same": {func() error {
+			same, err := json.Marshal(builtin("f"))
+			if err != nil {
+				return err
+			}
+			_, err = functions.Register(ctx, &pb.RegisterRequest{FunctionJson: same})
+			return err
+		}, codes.OK},
+		"invoke nothing": {func() error {
+			_, err := functions.InvokeAsync(ctx, &pb.InvokeRequest{Function: "nope"})
+			return err
+		}, codes.NotFound},
+		"estimate nothing": {func() error {
+			_, err := functions.Estimate(ctx, &pb.EstimateRequest{Function: "nope"})
+			return err
+		}, codes.NotFound},
 		"prewarm nothing": {func() error {
 			_, err := functions.Prewarm(ctx, &pb.PrewarmRequest{Function: "nope", Count: 1})
 			return err
@@ -157,6 +181,12 @@ func TestServer(t *testing.T) {
 	}
 	if r, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || r.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
 		t.Errorf("drained, yet %v, %v", r, err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := functions.Prewarm(ctx, &pb.PrewarmRequest{Function: "g", Count: 1}); status.Code(err) != codes.Unavailable {
+		t.Errorf("closed: %v", err)
 	}
 }
 
@@ -204,14 +234,19 @@ func eventually(t *testing.T, holds func() bool) {
 // book is the membership of a balancer.
 type book struct {
 	pb.UnimplementedMembershipServer
-	mu    sync.Mutex
-	joins map[string]int // by incarnation
-	left  []string
+	mu     sync.Mutex
+	refuse int            // so many joins that come
+	joins  map[string]int // by worker, address and incarnation
+	left   []string
 }
 
 func (b *book) Join(_ context.Context, req *pb.JoinRequest) (*pb.JoinReply, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.refuse > 0 {
+		b.refuse--
+		return nil, status.Error(codes.Unavailable, "not yet")
+	}
 	b.joins[req.GetWorker()+" "+req.GetAddress()+" "+req.GetIncarnation()]++
 	return &pb.JoinReply{LeaseNs: int64(30 * time.Millisecond)}, nil
 }
@@ -223,14 +258,14 @@ func (b *book) Leave(_ context.Context, req *pb.LeaveRequest) (*pb.LeaveReply, e
 	return &pb.LeaveReply{}, nil
 }
 
-// An agent joins, renews, comes back to a balancer that was away, and leaves.
+// An agent joins once it is let, renews, comes back to a balancer that was away, and leaves.
 func TestLease(t *testing.T) {
 	a, isolation := agent(t, script, minute)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, members := listener.Addr().String(), &book{joins: map[string]int{}}
+	address, members := listener.Addr().String(), &book{refuse: 1, joins: map[string]int{}}
 	var serving sync.WaitGroup
 	serve := func(l net.Listener) *grpc.Server {
 		s := grpc.NewServer()

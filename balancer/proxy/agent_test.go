@@ -29,6 +29,7 @@ type fakeAgent struct {
 	do       func(context.Context, *pb.InvokeRequest) *pb.InvokeReply // nil: OK
 	register func(*pb.RegisterRequest) error                          // nil: OK
 	noStream bool
+	refuses  error // of what is asked of all members
 
 	mu         sync.Mutex
 	registered []string // function_json
@@ -119,18 +120,18 @@ func (a *fakeAgent) Prewarm(_ context.Context, req *pb.PrewarmRequest) (*pb.Prew
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.prewarmed += req.GetCount()
-	return &pb.PrewarmReply{Ready: req.GetCount()}, nil
+	return &pb.PrewarmReply{Ready: req.GetCount()}, a.refuses
 }
 
 func (a *fakeAgent) Estimate(context.Context, *pb.EstimateRequest) (*pb.EstimateReply, error) {
-	return &pb.EstimateReply{QueueNs: int64(len(a.name)), ExecNs: 100}, nil
+	return &pb.EstimateReply{QueueNs: int64(len(a.name)), ExecNs: 100}, a.refuses
 }
 
 func (a *fakeAgent) List(context.Context, *pb.ListRequest) (*pb.ListReply, error) {
 	return &pb.ListReply{
 		Functions: []*pb.FunctionInfo{{Name: "f", Invocations: int64(a.calls())}},
 		Sandboxes: []*pb.SandboxInfo{{Id: 1, Worker: a.name}},
-	}, nil
+	}, a.refuses
 }
 
 func (a *fakeAgent) calls() int {
@@ -150,11 +151,15 @@ type balancer struct {
 	stop func() error // and wait
 }
 
-// newBalancer serves a Proxy until the test ends or stop is called.
-func newBalancer(t testing.TB, lease time.Duration) *balancer {
+// newBalancer serves a Proxy, which goes round, until the test ends or stop is called.
+func newBalancer(t testing.TB, lease time.Duration, options ...func(*proxy.Options)) *balancer {
 	t.Helper()
 	grpcListener, httpListener := listen(t), listen(t)
-	p := proxy.New(proxy.Options{Policy: &policy.RoundRobin{}, Log: slog.New(slog.DiscardHandler), Lease: lease, Grace: grace})
+	o := proxy.Options{Policy: &policy.RoundRobin{}, Log: slog.New(slog.DiscardHandler), Lease: lease, Grace: grace}
+	for _, option := range options {
+		option(&o)
+	}
+	p := proxy.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := sync.OnceValue(func() error { return p.Serve(ctx, grpcListener, httpListener) })
 	served := make(chan struct{})

@@ -68,7 +68,7 @@ func (s *lanes) send(ctx context.Context, l *link, req *pb.InvokeRequest) (*pb.I
 		l.noStream.Store(true)
 		return unary(ctx, l, req)
 	}
-	return a.reply, true, a.err
+	return a.reply, !a.unsent, a.err
 }
 
 // lane returns the lane to a worker, opened at first and after it has broken.
@@ -106,8 +106,9 @@ type lane struct {
 }
 
 type answer struct {
-	reply *pb.InvokeReply
-	err   error
+	reply  *pb.InvokeReply
+	err    error
+	unsent bool // the lane had ended before
 }
 
 // put sends an invocation and returns where its answer comes, or false when
@@ -117,7 +118,7 @@ func (ln *lane) put(ctx context.Context, req *pb.InvokeRequest) (<-chan answer, 
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	if ln.err != nil {
-		answered <- answer{err: ln.err}
+		answered <- answer{err: ln.err, unsent: true}
 		return answered, true
 	}
 	if ln.waiting[req.GetTid()] != nil {
