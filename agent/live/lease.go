@@ -11,8 +11,12 @@ import (
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 )
 
-// joinRetry is the pause after a balancer could not be reached.
-const joinRetry = 200 * time.Millisecond
+const (
+	// joinRetry is the pause after a balancer could not be reached.
+	joinRetry = 200 * time.Millisecond
+	// joinWithin is how long a balancer may take to answer.
+	joinWithin = 5 * time.Second
+)
 
 // Lease keeps the Agent a member of the balancer behind conn until ctx ends,
 // then leaves. A balancer that is away is asked again until it is back.
@@ -33,11 +37,13 @@ func (a *Agent) Lease(ctx context.Context, conn grpc.ClientConnInterface, addres
 			return
 		}
 		st := a.Status()
-		reply, err := balancer.Join(ctx, &pb.JoinRequest{
+		join, cancel := context.WithTimeout(ctx, joinWithin)
+		reply, err := balancer.Join(join, &pb.JoinRequest{
 			Worker: a.options.Worker.Name, Address: address, Incarnation: incarnation,
 			Queued: int32(st.Waiting + st.Pending), Running: int32(st.Running),
 			MilliCpu: st.MilliCPU, MemoryBytes: st.Memory,
 		})
+		cancel()
 		if err != nil {
 			if ctx.Err() == nil {
 				a.options.Log.Warn("join balancer", slog.Any("error", err))

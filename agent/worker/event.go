@@ -23,7 +23,7 @@ type (
 	// Finished is the end of a started invocation, in whatever way.
 	Finished struct {
 		Invocation InvocationID
-		Exec       time.Duration // of user code; used where Usable
+		Exec       time.Duration // of user code, 0 when it did not run; used where Usable
 		Usable     bool          // its sandbox can serve again
 	}
 	// Removed is a sandbox of which nothing is left after a Remove.

@@ -351,7 +351,9 @@ func (w *Worker) finished(now time.Duration, ev Finished, dst []Action) []Action
 	if !ev.Usable {
 		return w.remove(b, Broken, dst)
 	}
-	b.function.exec.add(ev.Exec)
+	if ev.Exec > 0 {
+		b.function.exec.add(ev.Exec)
+	}
 	return w.ready(now, b, dst)
 }
 

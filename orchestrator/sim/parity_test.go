@@ -1,4 +1,4 @@
-package live_test
+package sim_test
 
 import (
 	"bytes"
