@@ -79,13 +79,25 @@ type execution struct {
 	metrics map[string][]spec.RepeatMetrics
 }
 
-// ErrStopped is the cause of what was not done because an earlier repeat failed.
-var ErrStopped = errors.New("an earlier repeat failed")
+// errStopped is the cause of what was not done because an earlier repeat failed.
+var errStopped = errors.New("an earlier repeat failed")
 
 // execute runs every step and finishes the result directory. The error is of
 // the execution itself; invalid numbers and failed assertions are in the Run.
 // When ctx ends, what was measured is kept and the Run says it was interrupted.
 func (x *execution) execute(ctx context.Context, steps []plan.Step) (*result.Run, hcl.Diagnostics, error) {
+	if err := x.steps(ctx, steps); err != nil {
+		return nil, nil, errors.Join(err, x.engine.close(), x.run.Close())
+	}
+	if err := x.engine.close(); err != nil {
+		x.invalid("clean-up: %v", err)
+	}
+	return x.conclude(ctx)
+}
+
+// steps executes each step, or records why it was skipped. An error is of the
+// result directory.
+func (x *execution) steps(ctx context.Context, steps []plan.Step) error {
 	var stop error // why no further step is taken
 	for i, step := range steps {
 		if stop == nil && ctx.Err() != nil {
@@ -93,7 +105,7 @@ func (x *execution) execute(ctx context.Context, steps []plan.Step) (*result.Run
 		}
 		if stop != nil {
 			if err := x.record(step, result.Skipped, stop.Error(), nil, time.Now()); err != nil {
-				return nil, nil, err
+				return err
 			}
 			continue
 		}
@@ -105,16 +117,13 @@ func (x *execution) execute(ctx context.Context, steps []plan.Step) (*result.Run
 		}
 		failed, err := x.step(ctx, i, len(steps), step)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if failed && x.exp.OnFailure == "stop" {
-			stop = ErrStopped
+			stop = errStopped
 		}
 	}
-	if err := x.engine.close(); err != nil {
-		x.invalid("clean-up: %v", err)
-	}
-	return x.conclude(ctx)
+	return nil
 }
 
 // step executes one repeat and records it. A repeat that fails does not end the
