@@ -37,6 +37,9 @@ func OpenState(dir string) (*State, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "runs"), 0o700); err != nil {
 		return nil, err
 	}
+	if err := private(dir); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -55,6 +58,20 @@ func OpenState(dir string) (*State, error) {
 	return &State{dir: dir, lock: f}, nil
 }
 
+// private makes sure that nobody else could have put anything into dir: it may
+// be in a folder where everybody can make one of its name.
+func private(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !ok || int(owner.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s must be a folder of user %d that nobody else can write to; give another with AINUR_STATE_DIR", dir, os.Getuid())
+	}
+	return nil
+}
+
 // Run is the folder of one run, made if need be.
 func (s *State) Run(id string) (string, error) {
 	dir := filepath.Join(s.dir, "runs", id)
@@ -68,9 +85,11 @@ func (s *State) Leftovers() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]string, len(entries))
-	for i, e := range entries {
-		ids[i] = e.Name()
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() {
+			ids = append(ids, e.Name())
+		}
 	}
 	return ids, nil
 }

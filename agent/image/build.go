@@ -112,6 +112,9 @@ func run(ctx context.Context, folder string, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("go %s in %s: %w\n%s", args[0], folder, err, bytes.TrimSpace(stderr.Bytes()))
 	}

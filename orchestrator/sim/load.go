@@ -15,6 +15,9 @@ import (
 // where the load declares none; the live load generator does the same.
 const startAllowance = 30 * time.Second
 
+// defaultMaxInFlight caps an open load that sets no max_in_flight, live as here.
+const defaultMaxInFlight = 10_000
+
 // load is a load generator in virtual time. It is never late: lag is 0.
 type load struct {
 	run       *run
@@ -141,14 +144,11 @@ func (l *load) send(p *spec.Phase, name string, then func()) {
 			Memory: measure.Missing, BytesOut: int64(len(f.Args)),
 		},
 	}
-	l.calls = append(l.calls, measure.Call{}) // its place, in the order of the schedule
-	if l.spec.MaxInFlight > 0 && l.inFlight >= l.spec.MaxInFlight {
+	l.calls = append(l.calls, measure.Call{})                                        // its place, in the order of the schedule
+	if then == nil && l.inFlight >= cmp.Or(l.spec.MaxInFlight, defaultMaxInFlight) { // a closed loop caps itself
 		c.row.Sent, c.row.Status = measure.Missing, measure.Dropped
 		c.row.Error = fmt.Sprintf("%d calls were in flight, the most allowed", l.inFlight)
 		l.calls[c.row.Seq] = c.row
-		if then != nil {
-			then()
-		}
 		return
 	}
 	l.inFlight++
