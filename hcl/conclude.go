@@ -16,36 +16,68 @@ import (
 
 // Conclude checks the assertions and evaluates the outputs of an experiment.
 // Results are by point id, in the order of repeats.
-func (m *Module) Conclude(exp *spec.Experiment, results map[string][]spec.RepeatMetrics) ([]spec.Assertion, []spec.Output, hcl.Diagnostics) {
+func (m *Module) Conclude(exp *spec.Experiment, run spec.Run, results map[string][]spec.RepeatMetrics) ([]spec.Assertion, []spec.Output, hcl.Diagnostics) {
 	base := m.evaluator(true)
+	base.hosts = m.hosts
 	in := base.node(addr{"experiment", exp.Name}, hcl.Range{}).instances[0]
 	sweep := ""
 	for _, s := range base.refs(in.Block, "sweep") {
 		sweep = s.Label
 	}
-	c := &conclusion{m: m, exp: exp}
+	c := &conclusion{m: m, exp: exp, run: run}
+	var rows []cty.Value
+	positions := map[string]position{}
 	for _, p := range exp.Points {
-		axes, err := restored(p.Axes)
+		at, err := restored(sweep, p.Axes)
 		if err != nil {
 			c.diags = append(c.diags, diag.Problem{ID: "AIN1605", Summary: fmt.Sprintf("point %s: %v", p.ID, err)}.Diagnostic())
 			continue
 		}
-		c.point(base.at(sweep, axes.object()), p, results[p.ID])
+		positions[p.ID] = at
+		axes := at.value
+		if !axes.IsKnown() {
+			axes = cty.EmptyObjectVal
+		}
+		rows = append(rows, row(cty.StringVal(p.ID), axes, resultsOf(p, results[p.ID])))
 	}
-	return c.assertions, c.outputs, diag.Sort(append(c.diags, base.diags...))
+	c.rows = cty.TupleVal(rows)
+	for _, p := range exp.Points {
+		if at, ok := positions[p.ID]; ok {
+			c.point(base.at(at), p, results[p.ID])
+		}
+	}
+	whole := base.at(position{sweep: sweep, value: cty.DynamicVal})
+	whole.results = c.outcome(nil, 0)
+	for _, a := range m.order {
+		if a.kind != "assert" {
+			continue
+		}
+		for _, in := range whole.node(a, m.blocks[a].DefRange()).instances {
+			if decode.Get[string](in.Block, "each") == "run" && c.covered(in, in.Exprs["that"]) {
+				c.assertions = append(c.assertions, c.assertion(whole, in, "", 0))
+			}
+		}
+	}
+	return c.assertions, c.outputs, diag.Sort(slices.Concat(c.diags, whole.diags, base.diags))
 }
 
 type conclusion struct {
 	m          *Module
 	exp        *spec.Experiment
+	run        spec.Run
+	rows       cty.Value
 	assertions []spec.Assertion
 	outputs    []spec.Output
 	diags      hcl.Diagnostics
 }
 
+func (c *conclusion) outcome(loads map[string]cty.Value, repeat int) *outcome {
+	return &outcome{experiment: c.exp.Name, loads: loads, rows: c.rows, run: runValue(c.run, repeat)}
+}
+
 // point concludes one point, over its repeats and for each of them.
 func (c *conclusion) point(e *evaluator, p spec.Point, repeats []spec.RepeatMetrics) {
-	whole := resultsOf(p, repeats)
+	whole := c.outcome(resultsOf(p, repeats), 0)
 	label := ""
 	if len(p.Axes) > 0 {
 		label = p.ID
@@ -56,13 +88,14 @@ func (c *conclusion) point(e *evaluator, p spec.Point, repeats []spec.RepeatMetr
 			continue
 		}
 		for _, in := range e.node(a, c.m.blocks[a].DefRange()).instances {
+			each := decode.Get[string](in.Block, "each")
 			switch {
 			case a.kind == "output" && c.covers(in.Exprs["value"]):
 				c.outputs = append(c.outputs, c.output(e, in, label))
-			case a.kind == "output", !c.applies(in):
-			case decode.Get[string](in.Block, "each") == "repeat":
+			case a.kind == "output", each == "run", !c.covered(in, in.Exprs["that"]):
+			case each == "repeat":
 				for i, r := range repeats {
-					e.results = resultsOf(p, []spec.RepeatMetrics{r})
+					e.results = c.outcome(resultsOf(p, []spec.RepeatMetrics{r}), i+1)
 					c.assertions = append(c.assertions, c.assertion(e, in, label, i+1))
 				}
 				e.results = whole
@@ -89,15 +122,6 @@ func resultsOf(p spec.Point, repeats []spec.RepeatMetrics) map[string]cty.Value 
 	return results
 }
 
-// applies reports whether an assertion is about this experiment: it says so,
-// or else it is about loads that the experiment runs.
-func (c *conclusion) applies(in *instance) bool {
-	if ids := decode.Get[[]string](in.Block, "experiment"); in.Attrs["experiment"].Given {
-		return slices.Contains(ids, "experiment."+c.exp.Name)
-	}
-	return c.covers(in.Exprs["that"])
-}
-
 // covers reports whether the experiment runs every load that expr names.
 func (c *conclusion) covers(expr hcl.Expression) bool {
 	for _, ref := range expr.Variables() {
@@ -112,7 +136,7 @@ func (c *conclusion) covers(expr hcl.Expression) bool {
 func (c *conclusion) assertion(e *evaluator, in *instance, point string, repeat int) spec.Assertion {
 	that := in.Exprs["that"]
 	a := spec.Assertion{Name: in.Label, Severity: decode.Get[string](in.Block, "severity"), Point: point, Repeat: repeat, Source: c.m.text(that.Range())}
-	scope := decode.Scope{Owner: in.Scope.Owner, Results: true}
+	scope := decode.Scope{Owner: in.Scope.Owner, Results: true, Vars: map[string]cty.Value{"point": e.pointOf(c.exp.Name)}}
 	ctx, diags := e.context(that.Variables(), scope)
 	if diags.HasErrors() {
 		c.diags = append(c.diags, diags...)
@@ -165,7 +189,7 @@ func nothing(refs []hcl.Traversal, ctx *hcl.EvalContext) []string {
 
 func (c *conclusion) output(e *evaluator, in *instance, point string) spec.Output {
 	o := spec.Output{Name: in.Label, Point: point, Description: decode.Get[string](in.Block, "description"), Value: []byte(redacted)}
-	v, diags := e.eval(in.Exprs["value"], decode.Scope{Owner: in.Scope.Owner, Results: true})
+	v, diags := e.eval(in.Exprs["value"], decode.Scope{Owner: in.Scope.Owner, Results: true, Vars: map[string]cty.Value{"point": e.pointOf(c.exp.Name)}})
 	c.diags = append(c.diags, diags...)
 	if !decode.Get[bool](in.Block, "sensitive") {
 		o.Value = marshal(v)

@@ -73,9 +73,9 @@ experiment "other" {
 			if diags = all(m, diags); diags.HasErrors() {
 				t.Fatal(render(t, m, diags))
 			}
-			exp, _ := m.Experiment("e")
+			exp, _ := m.Experiment("e", 0)
 			repeats := []spec.RepeatMetrics{measured(100, 0, 10), measured(100, 3, 90), measured(100, 0, 20)}
-			asserts, _, diags := m.Conclude(exp, map[string][]spec.RepeatMetrics{exp.Points[0].ID: repeats})
+			asserts, _, diags := m.Conclude(exp, spec.Run{}, map[string][]spec.RepeatMetrics{exp.Points[0].ID: repeats})
 			if len(diags) > 0 {
 				t.Fatal(render(t, m, diags))
 			}
@@ -92,7 +92,7 @@ experiment "other" {
 
 func TestConcludeWithoutResults(t *testing.T) {
 	m, exp := experiment(t, minimal+"assert \"a\" {\n  that = load.l.errors.ratio == 0\n}\n")
-	asserts, _, diags := m.Conclude(exp, nil)
+	asserts, _, diags := m.Conclude(exp, spec.Run{}, nil)
 	if len(diags) > 0 || len(asserts) != 1 || asserts[0].Passed {
 		t.Errorf("got %+v, %v", asserts, diags)
 	}
@@ -118,7 +118,7 @@ output "secret" {
 	for i, p := range exp.Points {
 		results[p.ID] = []spec.RepeatMetrics{measured(10, 0, i+1)}
 	}
-	_, outputs, diags := m.Conclude(exp, results)
+	_, outputs, diags := m.Conclude(exp, spec.Run{}, results)
 	if len(diags) > 0 {
 		t.Fatal(render(t, m, diags))
 	}

@@ -33,7 +33,7 @@ func TestExamples(t *testing.T) {
 				t.Fatal(render(t, m, diags))
 			}
 			t.Log("validate took", time.Since(start))
-			if _, diags := m.Experiment(""); len(diags) > 0 {
+			if _, diags := m.Experiment("", 0); len(diags) > 0 {
 				t.Fatal(render(t, m, diags))
 			}
 			src, err := os.ReadFile(file)

@@ -2,8 +2,8 @@ package hcl
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,112 +18,142 @@ import (
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// maxPoints bounds a sweep.
-const maxPoints = 10_000
-
 // Validate finds what is wrong whatever the hosts are like: their facts are unknown.
 func (m *Module) Validate() hcl.Diagnostics {
 	base := m.evaluator(false)
-	for _, a := range m.order {
-		if a.kind != "variable" {
-			base.node(a, m.blocks[a].DefRange())
-		}
-	}
-	for name, attr := range m.locals {
-		base.node(addr{"local", name}, attr.NameRange)
-	}
-	base.checkResults()
+	base.everything()
+	base.checkLate()
 	for _, name := range m.names("sweep") {
 		for _, sweep := range base.nodes[addr{"sweep", name}].instances {
 			base.expand(sweep)
 		}
 	}
 	var diags hcl.Diagnostics
-	used := map[addr]bool{}
+	used := map[string]bool{}
 	for _, name := range m.Experiments() {
-		exp, more := m.experiment(base, name)
-		diags = append(diags, more...)
-		used = usedBy(used, exp)
+		own := m.evaluator(false)
+		diags = append(diags, own.eachPoint(name, unchecked, func(p spec.Point) { usedBy(used, p) })...)
+		own.checkSeed(name)
+		diags = append(diags, own.diags...)
 	}
 	base.checkUnused(used)
 	return diag.Sort(append(diags, base.diags...))
 }
 
-// usedBy adds the loads, functions and workers of an experiment to used.
-func usedBy(used map[addr]bool, exp *spec.Experiment) map[addr]bool {
-	for _, p := range exp.Points {
-		for _, f := range p.Functions {
-			used[addr{"function", f.Name}] = true
-		}
-		for _, l := range p.Loads {
-			used[addr{"load", l.Name}] = true
-		}
+// usedBy adds the loads and functions of a point to used.
+func usedBy(used map[string]bool, p spec.Point) {
+	for _, f := range p.Functions {
+		used["function."+f.Name] = true
 	}
-	return used
+	for _, l := range p.Loads {
+		used["load."+l.Name] = true
+	}
 }
 
 // checkUnused checks the loads and functions that no experiment reaches as if one did.
-func (e *evaluator) checkUnused(used map[addr]bool) {
+func (e *evaluator) checkUnused(used map[string]bool) {
 	for _, a := range e.m.order {
-		if used[a] || a.kind != "load" && a.kind != "function" {
+		if a.kind != "load" && a.kind != "function" {
 			continue
 		}
 		for _, in := range e.nodes[a].instances {
-			b := &builder{evaluator: e, places: map[string]hcl.Range{}}
-			switch a.kind {
-			case "load":
+			b := &builder{evaluator: e, engine: unchecked}
+			switch {
+			case used[a.kind+"."+in.name]:
+			case a.kind == "load":
 				b.load(in)
-			case "function":
+			case a.kind == "function":
 				b.function(in)
 			}
 		}
 	}
 }
 
-// checkResults checks the expressions over results, whose values are unknown.
-func (e *evaluator) checkResults() {
+// checkLate checks the expressions that are evaluated after their blocks, with
+// what they name unknown.
+func (e *evaluator) checkLate() {
 	for _, a := range e.m.order {
-		if a.kind != "assert" && a.kind != "output" {
+		n := e.nodes[a]
+		if n == nil {
 			continue
 		}
-		scope := decode.Scope{Owner: a.owner(), Results: true}
-		for _, in := range e.nodes[a].instances {
-			for name, kind := range map[string]cty.Type{"that": cty.Bool, "error": cty.String, "value": cty.DynamicPseudoType} {
-				expr := in.Exprs[name]
-				if expr == nil {
-					continue
-				}
-				v := e.expression(expr, scope)
-				if _, err := convert.Convert(v, kind); err != nil {
-					at := expr.Range()
-					e.report(diag.Problem{ID: "AIN1203", Summary: fmt.Sprintf("%s of %s wants a %s, got %s", name, a.owner(), kind.FriendlyName(), v.Type().FriendlyName()), At: &at})
-				}
-			}
+		for _, in := range n.instances {
+			e.about = e.subject(in)
+			e.checkLateBlock(in, in.Block)
+			e.about = ""
 		}
 	}
 }
 
-// Experiment evaluates one experiment at every point of its sweep, with the
-// facts of its hosts. The name may be "" when there is only one.
-func (m *Module) Experiment(name string) (*spec.Experiment, hcl.Diagnostics) {
-	names := m.Experiments()
-	known := "there is " + strings.Join(names, ", ")
-	p := diag.Problem{ID: "AIN1604"}
-	switch {
-	case len(names) == 0:
-		p.Summary, p.Notes = "no experiment is declared", []diag.Note{diag.Help("add experiment \"NAME\" { ... }")}
-	case name == "" && len(names) > 1:
-		p.Summary, p.Notes = "several experiments are declared: say which", []diag.Note{diag.Remark("%s", known)}
-	case name != "" && m.blocks[addr{"experiment", name}] == nil:
-		p.Summary, p.Suggest, p.Notes = fmt.Sprintf("there is no experiment %q", name), diag.Suggest(name, names), []diag.Note{diag.Remark("%s", known)}
-	case name == "":
-		name = names[0]
+// subject is the experiment whose results the expressions of a block see, ""
+// when that is not known.
+func (e *evaluator) subject(in *instance) string {
+	if ids := decode.Get[[]string](in.Block, "experiment"); len(ids) == 1 && in.Type == "assert" {
+		return strings.TrimPrefix(ids[0], "experiment.")
 	}
-	if p.Summary != "" {
+	if names := e.m.Experiments(); len(names) == 1 {
+		return names[0]
+	}
+	return ""
+}
+
+func (e *evaluator) checkLateBlock(top *instance, b *decode.Block) {
+	for _, def := range b.Def.Attrs {
+		expr := b.Exprs[def.Name]
+		if expr == nil || def.Type.Sees == schema.SeesNothing {
+			continue
+		}
+		v := e.expression(expr, e.lateScope(top, b, def.Type.Sees))
+		want := map[schema.Kind]cty.Type{schema.Bool: cty.Bool, schema.String: cty.String}[def.Type.Want]
+		if want == cty.NilType {
+			continue
+		}
+		if _, err := convert.Convert(v, want); err != nil {
+			at := expr.Range()
+			e.report(diag.Problem{ID: "AIN1203", Summary: fmt.Sprintf("%s of %s wants a %s, got %s", def.Name, b.Scope.Owner, want.FriendlyName(), v.Type().FriendlyName()), At: &at})
+		}
+	}
+	for _, inner := range b.Blocks {
+		e.checkLateBlock(top, inner)
+	}
+}
+
+// lateScope is the names that an expression of a block may use.
+func (e *evaluator) lateScope(top *instance, b *decode.Block, sees string) decode.Scope {
+	scope := b.Scope
+	switch sees {
+	case schema.SeesSelf:
+		return scope.With("self", e.node(addr{top.Type, top.Label}, top.Range).value)
+	case schema.SeesCall:
+		return scope.With("call", cty.ObjectVal(map[string]cty.Value{"index": cty.UnknownVal(cty.Number), "seed": cty.UnknownVal(cty.Number)}))
+	case schema.SeesResults:
+		scope.Results = true
+		return scope.With("point", e.pointOf(e.about))
+	}
+	return scope
+}
+
+// Experiment evaluates one experiment at every point of its sweep, with the
+// facts of its hosts. The name may be "" when there is only one. What the
+// engine does not have yet is an error; the engine 0 is none and makes it a
+// warning.
+func (m *Module) Experiment(name string, engine schema.Engine) (*spec.Experiment, hcl.Diagnostics) {
+	name, p := m.choose(name)
+	if p != nil {
 		return nil, hcl.Diagnostics{p.Diagnostic()}
 	}
 	base := m.evaluator(true)
-	exp, diags := m.experiment(base, name)
+	simulated := base.simulation(name)
+	if engine == schema.Simulated || engine == 0 && simulated != nil {
+		base.simulate(name, simulated)
+	}
+	m.hosts = base.hosts
+	exp := &spec.Experiment{}
+	diags := base.eachPoint(name, engine, func(p spec.Point) { exp.Points = append(exp.Points, p) })
+	if in := base.find("experiment." + name); in != nil {
+		base.fill(exp, in)
+		base.checkSeed(name)
+	}
 	diags = diag.Sort(append(diags, base.diags...))
 	if diags.HasErrors() {
 		return nil, diags
@@ -131,182 +161,152 @@ func (m *Module) Experiment(name string) (*spec.Experiment, hcl.Diagnostics) {
 	return exp, diags
 }
 
-// experiment builds an experiment; what is wrong in the blocks all points
-// share is in base, the rest is returned.
-func (m *Module) experiment(base *evaluator, name string) (*spec.Experiment, hcl.Diagnostics) {
-	a := addr{"experiment", name}
-	in := base.node(a, m.blocks[a].DefRange()).instances[0]
-	exp := &spec.Experiment{
-		Name: name, Title: decode.Get[string](in.Block, "title"), Description: decode.Get[string](in.Block, "description"),
-		Seed: uint64(decode.Get[int64](in.Block, "seed")), Repeat: int(decode.Get[int64](in.Block, "repeat")),
-		Order: decode.Get[string](in.Block, "order"), OnFailure: "continue",
-		Cooldown: decode.Get[time.Duration](in.Block, "cooldown"), Timeout: decode.Get[time.Duration](in.Block, "timeout"),
-		Sources: m.sources, Variables: m.variableSpecs(),
+// choose is the experiment called name, or the only one.
+func (m *Module) choose(name string) (string, *diag.Problem) {
+	names := m.Experiments()
+	known := "there is " + strings.Join(names, ", ")
+	switch {
+	case len(names) == 0:
+		return "", &diag.Problem{ID: "AIN1604", Summary: "no experiment is declared", Notes: []diag.Note{diag.Help("add experiment \"NAME\" { ... }")}}
+	case name == "" && len(names) > 1:
+		return "", &diag.Problem{ID: "AIN1604", Summary: "several experiments are declared: say which", Notes: []diag.Note{diag.Remark("%s", known)}}
+	case name != "" && m.blocks[addr{"experiment", name}] == nil:
+		return "", &diag.Problem{ID: "AIN1604", Summary: fmt.Sprintf("there is no experiment %q", name), Suggest: diag.Suggest(name, names), Notes: []diag.Note{diag.Remark("%s", known)}}
+	case name == "":
+		return names[0], nil
 	}
-	(&builder{evaluator: base}).settled(in.Block)
-	if exp.Seed == 0 && !in.Unknown("seed") {
-		at := in.Range
-		base.report(diag.Problem{
-			ID: "AIN3001", Warning: true, Summary: fmt.Sprintf("experiment %q has seed 0", name), At: &at,
-			Notes: []diag.Note{diag.Help("give it a seed of its own, such as seed = 42: the same seed gives the same load")},
-		})
-	}
-	combinations := []combination{{}}
-	sweep := ""
-	for _, s := range base.refs(in.Block, "sweep") {
-		sweep = s.Label
-		combinations, exp.Skipped = base.expand(s)
+	return name, nil
+}
+
+// Simulated reports whether an experiment says that it runs in virtual time.
+func (m *Module) Simulated(name string) bool {
+	name, p := m.choose(name)
+	return p == nil && m.blocks[addr{"experiment", name}].Body.Attributes["simulate"] != nil
+}
+
+// fill sets what is the same at all points.
+func (e *evaluator) fill(exp *spec.Experiment, in *instance) {
+	e.settled(in.Block)
+	exp.Name, exp.Title, exp.Description = in.Label, decode.Get[string](in.Block, "title"), decode.Get[string](in.Block, "description")
+	exp.Seed, exp.Repeat, exp.Order = uint64(decode.Get[int64](in.Block, "seed")), int(decode.Get[int64](in.Block, "repeat")), decode.Get[string](in.Block, "order")
+	exp.Cooldown, exp.Timeout, exp.OnFailure = decode.Get[time.Duration](in.Block, "cooldown"), decode.Get[time.Duration](in.Block, "timeout"), "continue"
+	exp.Sources, exp.Variables = e.m.sources, e.m.variableSpecs()
+	for _, s := range e.refs(in.Block, "sweep") {
+		l := e.expand(s)
+		exp.Skipped, exp.OnFailure = l.skipped, decode.Get[string](s.Block, "on_failure")
 		if exp.Order == "" {
 			exp.Order = decode.Get[string](s.Block, "order")
 		}
-		exp.OnFailure = decode.Get[string](s.Block, "on_failure")
+		if exp.Repeat == 0 {
+			exp.Repeat = int(decode.Get[int64](s.Block, "repeat"))
+		}
 	}
 	if exp.Order == "" {
 		exp.Order = "interleaved"
 	}
-	var diags hcl.Diagnostics
-	for _, c := range combinations {
-		point, more := base.evaluatePoint(in, sweep, c)
-		exp.Points = append(exp.Points, point)
-		diags = append(diags, more...)
+	if exp.Repeat == 0 {
+		exp.Repeat = 10
 	}
-	return exp, diags
+	if b := in.One("budget"); b != nil {
+		e.settled(b)
+		exp.Budget = spec.Budget{Time: decode.Get[time.Duration](b, "time"), Calls: decode.Get[int64](b, "calls")}
+	}
 }
 
-// evaluatePoint builds the point of one combination.
-func (e *evaluator) evaluatePoint(exp *instance, sweep string, c combination) (spec.Point, hcl.Diagnostics) {
-	pe := e.at(sweep, c.object())
-	point := pe.build(exp, c.axes)
-	if len(c.axes) > 0 {
-		for _, d := range pe.diags {
-			p := d.Extra.(*diag.Problem)
-			p.Notes = append(p.Notes, diag.Remark("at the point %s", c))
+// checkSeed warns of an experiment that has the seed of those that say nothing.
+func (e *evaluator) checkSeed(name string) {
+	in := e.find("experiment." + name)
+	if in == nil || in.Unknown("seed") || decode.Get[int64](in.Block, "seed") != 0 {
+		return
+	}
+	e.report(diag.Problem{
+		ID: "AIN3001", Warning: true, Summary: fmt.Sprintf("experiment %q has seed 0", name), At: &in.Range,
+		Notes: []diag.Note{diag.Help("give it a seed of its own, such as seed = 42: the same seed gives the same load")},
+	})
+}
+
+// eachPoint builds the points of an experiment, one after the other. What is
+// wrong in the blocks all points share is in e, the rest is returned.
+func (e *evaluator) eachPoint(name string, engine schema.Engine, f func(spec.Point)) (diags hcl.Diagnostics) {
+	a := addr{"experiment", name}
+	n := e.node(a, e.m.blocks[a].DefRange())
+	if len(n.instances) == 0 {
+		return nil
+	}
+	in := n.instances[0]
+	l, sweep := &lattice{points: []combination{{}}}, ""
+	for _, s := range e.refs(in.Block, "sweep") {
+		sweep, l = s.Label, e.expand(s)
+	}
+	for _, c := range l.points {
+		at := e.at(l.position(sweep, c))
+		b := &builder{evaluator: at, engine: engine}
+		p := b.build(at.node(a, in.Range).instances[0])
+		if len(l.axes) > 0 {
+			p.Axes = l.values(c)
 		}
-	}
-	return point, pe.diags
-}
-
-// combination is one value for each axis.
-type combination struct {
-	axes   []spec.AxisValue
-	values []cty.Value
-}
-
-func (c combination) object() cty.Value {
-	if c.axes == nil {
-		return cty.DynamicVal
-	}
-	object := map[string]cty.Value{}
-	for i, a := range c.axes {
-		object[a.Name] = c.values[i]
-	}
-	return cty.ObjectVal(object)
-}
-
-func (c combination) String() string {
-	var parts []string
-	for _, a := range c.axes {
-		parts = append(parts, a.Name+" = "+string(a.Value))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// restored is the combination of a point that was recorded.
-func restored(axes []spec.AxisValue) (c combination, err error) {
-	for _, a := range axes {
-		v, more := jsonValue(a.Value)
-		err = errors.Join(err, more)
-		c.axes, c.values = append(c.axes, a), append(c.values, v)
-	}
-	return c, err
-}
-
-// expand lists the combinations of a sweep, the first axis varying slowest,
-// and those its exclude blocks leave out. While values are unknown there is one
-// combination, unknown too.
-func (e *evaluator) expand(sweep *instance) (points []combination, skipped []spec.Skipped) {
-	(&builder{evaluator: e}).settled(sweep.Block)
-	all := []combination{{}}
-	for _, axis := range sweep.All("axis") {
-		values := e.axisValues(axis)
-		if values == nil {
-			return []combination{{}}, nil
-		}
-		if len(all)*len(values) > maxPoints {
-			e.report(diag.Problem{ID: "AIN1603", Summary: fmt.Sprintf("%s has more than %d points", sweep.Scope.Owner, maxPoints), At: &sweep.Range})
-			return []combination{{}}, nil
-		}
-		var longer []combination
-		for _, c := range all {
-			for _, v := range values {
-				longer = append(longer, combination{
-					append(c.axes[:len(c.axes):len(c.axes)], spec.AxisValue{Name: axis.Label, Value: marshal(v)}),
-					append(c.values[:len(c.values):len(c.values)], v),
-				})
+		p.ID = b.pointID(p)
+		f(p)
+		if len(l.axes) > 0 {
+			for _, d := range at.diags {
+				p := d.Extra.(*diag.Problem)
+				p.Notes = append(p.Notes, diag.Remark("at the point %s", at.point.describe()))
 			}
 		}
-		all = longer
+		diags = append(diags, at.diags...)
 	}
-	for _, c := range all {
-		if reason, out := e.excluded(sweep, c); out {
-			skipped = append(skipped, spec.Skipped{Axes: c.axes, Reason: reason})
-			continue
-		}
-		points = append(points, c)
-	}
-	if len(points) == 0 {
-		e.report(diag.Problem{ID: "AIN1603", Summary: sweep.Scope.Owner + " excludes every point", At: &sweep.Range})
-		return []combination{{}}, nil
-	}
-	return points, skipped
+	return diags
 }
 
-// axisValues are the values of an axis, nil when they are unknown or wrong.
-func (e *evaluator) axisValues(axis *decode.Block) []cty.Value {
-	(&builder{evaluator: e}).settled(axis)
-	attr := axis.Attrs["values"]
-	v, known := attr.Go.(cty.Value)
-	if !known || !v.IsWhollyKnown() {
-		return nil
-	}
-	if t := v.Type(); t.IsObjectType() || t.IsMapType() || !v.CanIterateElements() || v.LengthInt() == 0 {
-		e.report(diag.Problem{ID: "AIN1203", Summary: fmt.Sprintf("values of axis %q is a list of at least one", axis.Label), At: &attr.Range})
-		return nil
-	}
-	var values []cty.Value
-	seen := map[string]bool{}
-	for _, value := range v.Elements() {
-		text := string(marshal(value))
-		if seen[text] {
-			e.report(diag.Problem{ID: "AIN1203", Summary: fmt.Sprintf("axis %q has %s twice", axis.Label, text), At: &attr.Range})
-			return nil
+// simulation is the simulate block of an experiment, or nil. It is evaluated
+// without facts, for it says what they are.
+func (e *evaluator) simulation(name string) *instance {
+	static := e.m.evaluator(false)
+	a := addr{"experiment", name}
+	n := static.node(a, e.m.blocks[a].DefRange())
+	for _, in := range n.instances {
+		for _, s := range static.refs(in.Block, "simulate") {
+			return s
 		}
-		seen[text] = true
-		values = append(values, value)
 	}
-	return values
+	return nil
 }
 
-// excluded reports whether an exclude block leaves a combination out, and why.
-func (e *evaluator) excluded(sweep *instance, c combination) (reason string, out bool) {
-	for _, exclude := range sweep.All("exclude") {
-		when := exclude.Exprs["when"]
-		scope := decode.Scope{Owner: schema.Owner("exclude"), Vars: map[string]cty.Value{"point": c.object()}}
-		v := e.expression(when, scope)
-		if !v.IsKnown() {
-			continue
-		}
-		yes, err := convert.Convert(v, cty.Bool)
-		if err != nil || yes.IsNull() {
-			at := when.Range()
-			e.report(diag.Problem{ID: "AIN1203", Summary: "when wants a bool, got " + v.Type().FriendlyName(), At: &at})
-			continue
-		}
-		if yes.True() {
-			return decode.Get[string](exclude, "reason"), true
-		}
+// Facts of a simulated host that says nothing about itself.
+const (
+	modelCores  = 16
+	modelMemory = 64 * spec.GiB
+)
+
+// simulate makes the facts of hosts those of the model where they cannot be
+// asked, and says so where no model is declared.
+func (e *evaluator) simulate(name string, s *instance) {
+	ask := e.hosts
+	model := spec.Facts{PhysicalCores: modelCores, LogicalCores: modelCores, Sockets: 1, NUMANodes: 1, MemoryTotal: modelMemory}
+	declared := s != nil && (s.One("host_model") != nil || s.Attrs["like"].Given)
+	if declared && s.One("host_model") != nil {
+		b := s.One("host_model")
+		cores := int(decode.Get[int64](b, "cores"))
+		model.PhysicalCores, model.LogicalCores, model.MemoryTotal = cores, cores, decode.Get[spec.Bytes](b, "memory")
 	}
-	return "", false
+	warned := false
+	e.hosts = func(h spec.Host) (spec.Facts, bool) {
+		if ask != nil && h.Connection == "local" {
+			if facts, ok := ask(h); ok {
+				return facts, true
+			}
+		}
+		if !declared && !warned {
+			warned = true
+			at := e.m.blocks[addr{"experiment", name}].DefRange()
+			e.report(diag.Problem{
+				ID: "AIN3005", Warning: true, At: &at,
+				Summary: fmt.Sprintf("the hosts are simulated with %d cores and 64 GiB: their facts are not known", modelCores),
+				Notes:   []diag.Note{diag.Help("declare them: simulate \"NAME\" { host_model { cores = 8  memory = \"32GiB\" } }, and simulate = simulate.NAME")},
+			})
+		}
+		return model, true
+	}
 }
 
 // jsonValue is a value as marshal wrote it.
@@ -316,4 +316,33 @@ func jsonValue(text json.RawMessage) (cty.Value, error) {
 		return cty.DynamicVal, err
 	}
 	return ctyjson.Unmarshal(text, t)
+}
+
+// settled reports arguments that are unknown though the facts are not.
+func (e *evaluator) settled(in *decode.Block) {
+	if !e.facts {
+		return
+	}
+	for _, def := range in.Def.Attrs {
+		a := in.Attrs[def.Name]
+		if a.Given && a.Go == nil && !e.diags.HasErrors() && !e.top().diags.HasErrors() {
+			e.report(diag.Problem{
+				ID: "AIN1311", Summary: fmt.Sprintf("%s of %s is not known", def.Name, in.Scope.Owner), At: &a.Range,
+				Notes: []diag.Note{diag.Remark("it depends on facts of a host that has not been reached")},
+			})
+		}
+	}
+}
+
+// sortByPlace orders instances as they are in the files.
+func sortByPlace(all []*instance) {
+	slices.SortFunc(all, func(a, b *instance) int {
+		if c := strings.Compare(a.Range.Filename, b.Range.Filename); c != 0 {
+			return c
+		}
+		if c := a.Range.Start.Byte - b.Range.Start.Byte; c != 0 {
+			return c
+		}
+		return strings.Compare(a.id, b.id)
+	})
 }

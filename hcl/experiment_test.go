@@ -137,7 +137,7 @@ func TestUnknownFactsAtPlan(t *testing.T) {
 	o := options()
 	o.Facts = nil
 	m, _ = hcl.Load("exp.ainur.hcl", o)
-	_, diags = m.Experiment("e")
+	_, diags = m.Experiment("e", 0)
 	if got, want := errorsOf(diags), []string{`cores of worker "w" is not known`}; !slices.Equal(got, want) {
 		t.Errorf("errors are %q, want %q", got, want)
 	}
@@ -195,7 +195,7 @@ func TestPointIDIsStable(t *testing.T) {
 		write(t, "code/main.py", text)
 		write(t, "exp.ainur.hcl", edit(t, source, python))
 		m, diags := hcl.Load(".", options())
-		exp, more := m.Experiment("")
+		exp, more := m.Experiment("", 0)
 		if diags = append(diags, more...); diags.HasErrors() {
 			t.Fatal(render(t, m, diags))
 		}
@@ -342,7 +342,7 @@ func TestTrace(t *testing.T) {
 			if diags = all(m, diags); diags.HasErrors() {
 				t.Fatal(render(t, m, diags))
 			}
-			exp, diags := m.Experiment("e")
+			exp, diags := m.Experiment("e", 0)
 			if diags.HasErrors() {
 				t.Fatal(render(t, m, diags))
 			}
@@ -395,7 +395,7 @@ func TestVariablePrecedence(t *testing.T) {
 	check := func(want float64, origin string) {
 		t.Helper()
 		m, diags := hcl.Load("exp.ainur.hcl", o)
-		exp, more := m.Experiment("")
+		exp, more := m.Experiment("", 0)
 		if diags = append(diags, more...); diags.HasErrors() {
 			t.Fatal(render(t, m, diags))
 		}
@@ -426,7 +426,7 @@ func TestVariablePrecedence(t *testing.T) {
 func TestSensitive(t *testing.T) {
 	src := "variable \"key\" {\n  type = string\n  sensitive = true\n  validation {\n    condition = var.key != \"hunter2\"\n    error_message = \"not ${var.key}\"\n  }\n}\n" + minimal
 	m, diags := load(t, src, "key=s3cret")
-	exp, more := m.Experiment("")
+	exp, more := m.Experiment("", 0)
 	if diags = append(diags, more...); diags.HasErrors() {
 		t.Fatal(render(t, m, diags))
 	}
@@ -450,7 +450,7 @@ func TestChoosingAnExperiment(t *testing.T) {
 		t.Errorf("experiments are %q", got)
 	}
 	for name, want := range map[string]string{"": "several experiments are declared: say which", "secnd": `there is no experiment "secnd"`} {
-		if _, diags := m.Experiment(name); !slices.Equal(errorsOf(diags), []string{want}) {
+		if _, diags := m.Experiment(name, 0); !slices.Equal(errorsOf(diags), []string{want}) {
 			t.Errorf("Experiment(%q) says %q, want %q", name, errorsOf(diags), want)
 		}
 	}
@@ -499,7 +499,7 @@ func TestStagesAgree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, diags := load(t, tt.src)
 			validate := errorsOf(all(m, diags))
-			_, diags = m.Experiment("e")
+			_, diags = m.Experiment("e", 0)
 			if plan := errorsOf(diags); !slices.Contains(validate, tt.want) || !slices.Contains(plan, tt.want) {
 				t.Errorf("validate says %q, plan %q, want %q", validate, plan, tt.want)
 			}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 func TestFormat(t *testing.T) {
@@ -101,8 +102,8 @@ func FuzzLoad(f *testing.F) {
 		}
 		render(t, m, diags)
 		if usable {
-			if exp, diags := m.Experiment(""); !diags.HasErrors() {
-				m.Conclude(exp, nil)
+			if exp, diags := m.Experiment("", 0); !diags.HasErrors() {
+				m.Conclude(exp, spec.Run{}, nil)
 			}
 		}
 	})

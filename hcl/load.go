@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -23,13 +22,39 @@ const (
 	mainName = "main"
 )
 
-// load makes a load and notes the functions it calls. It is complete when
-// nothing of it is unknown or wrong.
-func (b *builder) load(in *instance) (l spec.Load, complete bool) {
-	b.settled(in.Block)
+// madeLoad is a load with what it needs.
+type madeLoad struct {
+	spec      spec.Load
+	complete  bool      // nothing of it is unknown or wrong
+	functions []string  // addresses of those it calls
+	traces    []tracing // each once
+}
+
+// loadBuilder makes a load.
+type loadBuilder struct {
+	*builder
+	in *instance
+	madeLoad
+}
+
+func (b *builder) load(in *instance) *madeLoad {
+	l := &loadBuilder{builder: b, in: in}
+	b.use(in.Block)
 	errors := len(b.diags)
-	complete = true
-	l = spec.Load{
+	l.complete = true
+	if in.in.m.broken[addr{in.Type, in.Label}] {
+		l.spec.Name, l.complete = in.name, false
+		return &l.madeLoad
+	}
+	l.make()
+	l.complete = l.complete && len(b.diags) == errors
+	return &l.madeLoad
+}
+
+func (b *loadBuilder) make() {
+	in := b.in
+	l := &b.spec
+	*l = spec.Load{
 		Name: in.name, Timeout: decode.Get[time.Duration](in.Block, "timeout"),
 		MaxInFlight: int(decode.Get[int64](in.Block, "max_in_flight")), OnSaturation: decode.Get[string](in.Block, "on_saturation"),
 		LagLimit: decode.Get[time.Duration](in.Block, "lag_limit"), MeasureFrom: decode.Get[string](in.Block, "measure_from"),
@@ -39,7 +64,7 @@ func (b *builder) load(in *instance) (l spec.Load, complete bool) {
 	}
 	var known bool
 	if l.Mix, known = b.loadMix(in); !known {
-		complete = false
+		b.complete = false
 	}
 	phases := in.All("phase")
 	if len(phases) > 0 && (in.One("arrival") != nil || in.Attrs["duration"].Given) {
@@ -49,13 +74,10 @@ func (b *builder) load(in *instance) (l spec.Load, complete bool) {
 		})
 	}
 	if len(phases) == 0 {
-		p, ok := b.phase(in.Block, in.Block, mainName)
-		complete = complete && ok
-		l.Phases = []spec.Phase{p}
+		l.Phases = []spec.Phase{b.phase(in.Block, mainName)}
 	}
 	for _, p := range phases {
-		made, ok := b.phase(in.Block, p, p.Label)
-		complete = complete && ok
+		made := b.phase(p, p.Label)
 		if i := slices.IndexFunc(l.Phases, func(have spec.Phase) bool { return have.Name == made.Name }); i >= 0 || made.Name == warmup || made.Name == cooldown {
 			b.report(diag.Problem{ID: "AIN1109", Summary: fmt.Sprintf("%s has another phase called %q", in.Scope.Owner, made.Name), At: &p.Range})
 		}
@@ -70,7 +92,6 @@ func (b *builder) load(in *instance) (l spec.Load, complete bool) {
 		l.Phases = append(l.Phases, spec.Phase{Name: cooldown, Duration: d, Mix: last.Mix, Arrival: last.Arrival})
 	}
 	continueTraces(l.Phases)
-	return l, complete && len(b.diags) == errors
 }
 
 // continueTraces makes each phase that replays a trace begin where the one before it ended.
@@ -85,8 +106,9 @@ func continueTraces(phases []spec.Phase) {
 }
 
 // phase makes a phase from a phase block, or from the load itself.
-func (b *builder) phase(load, from *decode.Block, name string) (p spec.Phase, known bool) {
-	p = spec.Phase{Name: name, Duration: decode.Get[time.Duration](from, "duration"), Record: true}
+func (b *loadBuilder) phase(from *decode.Block, name string) spec.Phase {
+	load := b.in.Block
+	p := spec.Phase{Name: name, Duration: decode.Get[time.Duration](from, "duration"), Record: true}
 	if from != load {
 		b.settled(from)
 		p.Record = decode.Get[bool](from, "record")
@@ -97,36 +119,63 @@ func (b *builder) phase(load, from *decode.Block, name string) (p spec.Phase, kn
 			ID: "AIN1103", Summary: fmt.Sprintf("%s needs an arrival block", from.Scope.Owner), At: &from.Range,
 			Notes: []diag.Note{diag.Help("write arrival \"poisson\" { rate = \"50/s\" }")},
 		})
-		return p, false
+		return p
 	}
 	b.settled(arrival)
-	p.Arrival, known = b.arrival(arrival)
+	p.Arrival = b.arrival(arrival)
 	if from != load && from.Attrs["mix"].Given {
-		mix, ok := b.mix(from)
-		p.Mix, known = mix, known && ok
+		var known bool
+		p.Mix, known = b.mix(from)
+		b.complete = b.complete && known
 	}
-	if p.Arrival.Trace == nil && len(p.Mix) == 0 && known && !load.Attrs["mix"].Given && !load.Attrs["call"].Given {
+	if arrival.Label != "trace" && arrival.Label != "replay" && len(p.Mix) == 0 && !from.Attrs["mix"].Given && !load.Attrs["mix"].Given && !load.Attrs["call"].Given {
 		b.report(diag.Problem{ID: "AIN1110", Summary: fmt.Sprintf("%s needs call or mix: what does it call?", load.Scope.Owner), At: &load.Range})
 	}
-	return p, known
+	return p
 }
 
-func (b *builder) arrival(in *decode.Block) (a spec.Arrival, known bool) {
-	a = spec.Arrival{
+func (b *loadBuilder) arrival(in *decode.Block) spec.Arrival {
+	a := spec.Arrival{
 		Model: in.Label, RatePerSecond: decode.Get[float64](in, "rate"), Speed: decode.Get[float64](in, "speed"),
 		Clients: int(decode.Get[int64](in, "clients")), Think: decode.Get[spec.Dist](in, "think"),
+		FromPerSecond: decode.Get[float64](in, "from"), ToPerSecond: decode.Get[float64](in, "to"), Shape: decode.Get[string](in, "shape"), Even: decode.Get[bool](in, "even"),
 	}
-	if a.Model != "trace" {
-		return a, true
+	switch a.Model {
+	case "ramp":
+		b.checkRamp(in, a)
+	case "trace":
+		if traces := b.refs(in, "trace"); len(traces) == 1 {
+			made := b.trace(traces[0])
+			a.Trace = made.spec
+			for _, f := range made.servers {
+				b.uses(f)
+			}
+			if !slices.ContainsFunc(b.traces, func(have tracing) bool { return have.in.id == made.in.id }) {
+				b.traces = append(b.traces, made)
+			}
+		}
+		b.complete = b.complete && a.Trace != nil
+	case "step", "sine", "burst", "gamma", "replay", "max":
+		b.complete = false
 	}
-	if traces := b.refs(in, "trace"); len(traces) == 1 {
-		a.Trace = b.trace(traces[0]).spec
+	return a
+}
+
+// checkRamp refuses a ramp that has no calls, or no rate in between.
+func (b *loadBuilder) checkRamp(in *decode.Block, a spec.Arrival) {
+	at := in.Range
+	known := in.Attrs["from"].Go != nil && in.Attrs["to"].Go != nil
+	switch {
+	case !known:
+	case a.FromPerSecond == 0 && a.ToPerSecond == 0:
+		b.report(diag.Problem{ID: "AIN1203", Summary: "a ramp from 0 to 0 makes no calls", At: &at})
+	case a.Shape == "exponential" && (a.FromPerSecond == 0 || a.ToPerSecond == 0):
+		b.report(diag.Problem{ID: "AIN1203", Summary: "an exponential ramp never is at rate 0", At: &at, Notes: []diag.Note{diag.Help("begin and end above 0, such as at \"1/s\", or use shape = \"linear\"")}})
 	}
-	return a, a.Trace != nil
 }
 
 // loadMix is what a load calls: one function, or several with weights.
-func (b *builder) loadMix(in *instance) ([]spec.Weight, bool) {
+func (b *loadBuilder) loadMix(in *instance) ([]spec.Weight, bool) {
 	if !in.Attrs["call"].Given {
 		if in.Attrs["mix"].Given {
 			return b.mix(in.Block)
@@ -148,15 +197,15 @@ func (b *builder) loadMix(in *instance) ([]spec.Weight, bool) {
 	return []spec.Weight{{Function: functions[0].name, Weight: 1}}, true
 }
 
-// uses notes a function that the point needs.
-func (b *builder) uses(f *instance) {
-	if !slices.ContainsFunc(b.functions, func(have *instance) bool { return have.id == f.id }) {
-		b.functions = append(b.functions, f)
+// uses notes a function that the load calls.
+func (b *loadBuilder) uses(f *instance) {
+	if !slices.Contains(b.functions, f.id) {
+		b.functions = append(b.functions, f.id)
 	}
 }
 
 // mix reads weights by name of function, makes them sum to 1 and sorts them.
-func (b *builder) mix(in *decode.Block) ([]spec.Weight, bool) {
+func (b *loadBuilder) mix(in *decode.Block) ([]spec.Weight, bool) {
 	attr := in.Attrs["mix"]
 	v, ok := attr.Go.(cty.Value)
 	if !ok || !v.IsWhollyKnown() {
@@ -176,7 +225,7 @@ func (b *builder) mix(in *decode.Block) ([]spec.Weight, bool) {
 		f := b.functionNamed(name)
 		if f == nil {
 			at, whole := b.keyRange(in, name), attr.Range
-			known := b.m.names("function")
+			known := b.in.in.m.names("function")
 			p := diag.Problem{ID: "AIN1301", Summary: fmt.Sprintf("there is no function %q", name), At: &at, Whole: &whole, Suggest: diag.Suggest(name, known)}
 			if at != whole {
 				p.Whole = nil
@@ -212,34 +261,24 @@ func (b *builder) mix(in *decode.Block) ([]spec.Weight, bool) {
 	return mix, true
 }
 
-// functionNamed is a function by its name: hello, or hello["a"] of a for_each.
-func (b *builder) functionNamed(name string) *instance {
-	base, _, _ := strings.Cut(name, "[")
-	a := addr{"function", base}
-	if b.m.blocks[a] == nil {
-		return nil
-	}
-	for _, in := range b.node(a, hcl.Range{}).instances {
-		if in.name == name {
-			return in
+// functionNamed is a function by its name: hello, hello["a"] of a for_each, or
+// net.hello of a module. A load in a module may leave out the module.
+func (b *loadBuilder) functionNamed(name string) *instance {
+	for _, prefix := range []string{b.in.in.prefix, ""} {
+		parts := strings.Split(name, "[")
+		path := strings.Split(parts[0], ".")
+		id := prefix
+		for _, module := range path[:len(path)-1] {
+			id += "module." + module + "."
+		}
+		if f := b.find(id + "function." + strings.Join(append([]string{path[len(path)-1]}, parts[1:]...), "[")); f != nil {
+			return f
 		}
 	}
 	return nil
 }
 
 // keyRange is where the mix names a function, or the whole mix where that is computed.
-func (b *builder) keyRange(in *decode.Block, name string) hcl.Range {
-	object, ok := in.Exprs["mix"].(*hclsyntax.ObjectConsExpr)
-	if !ok {
-		return in.Attrs["mix"].Range
-	}
-	for _, item := range object.Items {
-		if hcl.ExprAsKeyword(item.KeyExpr) == name {
-			return item.KeyExpr.Range()
-		}
-		if v, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.AsString() == name {
-			return item.KeyExpr.Range()
-		}
-	}
-	return in.Attrs["mix"].Range
+func (b *loadBuilder) keyRange(in *decode.Block, name string) hcl.Range {
+	return decode.KeyRange(in.Exprs["mix"], name)
 }

@@ -72,9 +72,6 @@ func write(t *testing.T, name, text string) {
 
 // all is every diagnostic up to and including validate.
 func all(m *hcl.Module, diags hcllib.Diagnostics) hcllib.Diagnostics {
-	if diags.HasErrors() {
-		return diags
-	}
 	return append(diags, m.Validate()...)
 }
 
@@ -106,7 +103,7 @@ func experiment(t *testing.T, src string, vars ...string) (*hcl.Module, *spec.Ex
 	if diags.HasErrors() {
 		t.Fatal(render(t, m, diags))
 	}
-	exp, diags := m.Experiment("")
+	exp, diags := m.Experiment("", 0)
 	if diags.HasErrors() {
 		t.Fatal(render(t, m, diags))
 	}

@@ -32,25 +32,6 @@ var measured = map[string]func(spec.Metrics) spec.Quantiles{
 // load.x.latency.p99 and load.x.latency["resize"].p99.
 var reserved = []string{"count", "ratio", "mean", "p50", "p90", "p95", "p99", "p999", "max"}
 
-// result is what load.NAME measured. Before a run every number is unknown, and
-// the names are checked all the same.
-func (e *evaluator) result(name string) cty.Value {
-	if v, ok := e.results[name]; ok {
-		return v
-	}
-	n := e.node(addr{"load", name}, e.m.blocks[addr{"load", name}].DefRange())
-	b := &builder{evaluator: e.m.evaluator(false)}
-	load, complete := b.load(n.instances[0])
-	if !complete {
-		unknown := map[string]cty.Value{}
-		for _, name := range resultNames {
-			unknown[name] = cty.DynamicVal
-		}
-		return cty.ObjectVal(unknown)
-	}
-	return resultValue(load, spec.LoadMetrics{}, false)
-}
-
 // resultValue is the results of a load as expressions see them.
 func resultValue(load spec.Load, m spec.LoadMetrics, known bool) cty.Value {
 	functions := functionsOf(load)

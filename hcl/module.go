@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -34,10 +35,13 @@ const Extension = ".ainur.hcl"
 
 // Options of Load.
 type Options struct {
-	Vars     []string // "name=value", last wins
-	VarFiles []string // last wins
-	Environ  []string // os.Environ(): AINUR_VAR_name=value counts
+	Version  string            // of ainur, for required_version and ainur.version; "" is a development build, which may run everything
+	Vars     []string          // "name=value", last wins
+	VarFiles []string          // last wins
+	Environ  []string          // os.Environ(): AINUR_VAR_name=value counts
+	Overlay  map[string][]byte // contents that stand for those on disk, by path: what an editor holds
 	Policies Policies
+	Measured bool                               // durations of functions come from a finished run, not from their profiles
 	Facts    func(spec.Host) (spec.Facts, bool) // nil: no facts are known
 }
 
@@ -46,17 +50,26 @@ type Policies struct{ Queue, KeepAlive, Balancer decode.Policy }
 
 // Module is the files of one experiment folder, or one file.
 type Module struct {
-	root      string // folder that paths in the files start from
+	top       *Module // the one that was loaded; itself
+	dir       string  // folder that paths in the files start from
 	opts      Options
-	files     map[string]*hcl.File
 	sources   []spec.Source
 	blocks    map[addr]*hclsyntax.Block
 	order     []addr // of blocks, in source order
 	locals    map[string]*hclsyntax.Attribute
 	variables map[string]variable
 	functions map[string]function.Function
-	traces    map[[2]string]traceFiles
-	facts     map[string]hostFacts // by address
+	modules   map[string]*Module
+	steps     int                // that for expressions have taken in the expression being evaluated
+	broken    map[addr]bool      // blocks whose structure is wrong: what they lack has been said
+	ghosts    map[string]bool    // names of blocks that are not what they were meant to be
+	badCalls  map[hcl.Range]bool // calls of functions that do not exist, by name
+
+	// Of the top module.
+	files  map[string]*hcl.File
+	traces map[[2]string]traceFiles
+	facts  map[string]hostFacts               // by address
+	hosts  func(spec.Host) (spec.Facts, bool) // that the last Experiment asked
 }
 
 // traceFiles is what reading the files of a trace gave.
@@ -77,105 +90,199 @@ type addr struct{ kind, name string }
 func (a addr) String() string { return a.kind + "." + a.name }
 
 // owner names the block in messages.
-func (a addr) owner() string { return schema.Owner(a.kind, a.name) }
-
-// Load reads a file, or every *.ainur.hcl of a folder, and the variables. The
-// Module is never nil, so that diagnostics can be shown with their source;
-// after errors it is good for nothing but that.
-func Load(path string, opts Options) (*Module, hcl.Diagnostics) {
-	m := &Module{
-		opts: opts, files: map[string]*hcl.File{}, blocks: map[addr]*hclsyntax.Block{}, locals: map[string]*hclsyntax.Attribute{},
-		variables: map[string]variable{}, traces: map[[2]string]traceFiles{}, facts: map[string]hostFacts{},
+func (a addr) owner() string {
+	if a.name == "" {
+		return schema.Owner(a.kind)
 	}
-	paths, err := m.find(path)
+	return schema.Owner(a.kind, a.name)
+}
+
+func newModule(dir string, opts Options, top *Module) *Module {
+	m := &Module{
+		dir: dir, opts: opts, top: top, blocks: map[addr]*hclsyntax.Block{}, locals: map[string]*hclsyntax.Attribute{},
+		variables: map[string]variable{}, functions: funcs.All(dir), modules: map[string]*Module{},
+		broken: map[addr]bool{}, ghosts: map[string]bool{}, badCalls: map[hcl.Range]bool{},
+	}
+	if top == nil {
+		m.top, m.files, m.traces, m.facts = m, map[string]*hcl.File{}, map[[2]string]traceFiles{}, map[string]hostFacts{}
+	}
+	return m
+}
+
+// Load reads a file, or every *.ainur.hcl and *.ainur.json of a folder, and the
+// variables. The Module is never nil, so that diagnostics can be shown with
+// their source. After errors it is good for that, and for Validate, which finds
+// what else is wrong.
+func Load(path string, opts Options) (*Module, hcl.Diagnostics) {
+	dir, paths, err := find(path, opts.Overlay)
+	m := newModule(dir, opts, nil)
 	if err != nil {
 		return m, hcl.Diagnostics{diag.Problem{ID: "AIN1002", Summary: err.Error()}.Diagnostic()}
 	}
-	m.functions = funcs.All(m.root)
-	var diags hcl.Diagnostics
-	var bodies []*hclsyntax.Body
-	for _, p := range paths {
-		body, more := m.parse(p)
-		diags = append(diags, more...)
-		if body != nil {
-			bodies = append(bodies, body)
-		}
-	}
-	if diags.HasErrors() { // what is cut short cannot be checked
+	diags := m.read(paths)
+	if len(m.blocks) == 0 && diags.HasErrors() {
 		return m, diags
 	}
-	for _, body := range bodies {
-		diags = append(diags, schema.Check(body, schema.Root)...)
-		diags = append(diags, m.checkCalls(body)...)
-		diags = append(diags, m.declare(body)...)
-	}
-	if diags.HasErrors() {
-		return m, diags
-	}
+	diags = append(diags, m.checkVersion()...)
+	diags = append(diags, m.loadModules(nil)...)
 	return m, append(diags, m.readVariables()...)
 }
 
-// find lists the files of path and sets the root folder.
-func (m *Module) find(path string) ([]string, error) {
+// read parses, checks and indexes the files.
+func (m *Module) read(paths []string) (diags hcl.Diagnostics) {
+	var bodies []*hclsyntax.Body
+	for _, p := range paths {
+		body, problem := m.parse(p)
+		if problem != nil {
+			diags = append(diags, problem.Diagnostic())
+			continue
+		}
+		bodies = append(bodies, body)
+	}
+	if diags.HasErrors() { // what is cut short cannot be checked
+		return diags
+	}
+	own := map[string]bool{}
+	for _, body := range bodies {
+		wrong := schema.Check(body, schema.Root)
+		m.noteBroken(body, wrong)
+		diags = append(diags, wrong...)
+		for _, b := range body.Blocks {
+			own[b.Type+" "+strings.Join(b.Labels, " ")] = true
+		}
+	}
+	for _, body := range bodies {
+		diags = append(diags, m.checkCalls(body, own)...)
+		diags = append(diags, m.declare(body)...)
+	}
+	for _, body := range bodies {
+		m.meterLoops(body)
+		diags = append(diags, m.declareFunctions(body)...)
+	}
+	return diags
+}
+
+// noteBroken notes the blocks of a file that some diagnostic is in.
+func (m *Module) noteBroken(body *hclsyntax.Body, wrong hcl.Diagnostics) {
+	for _, b := range body.Blocks {
+		whole := hcl.RangeBetween(b.TypeRange, b.CloseBraceRange)
+		for _, d := range wrong {
+			if d.Subject == nil || !whole.ContainsOffset(d.Subject.Start.Byte) {
+				continue
+			}
+			a := addr{kind: b.Type}
+			if len(b.Labels) > 0 {
+				a.name = b.Labels[0]
+				m.ghosts[a.name] = true
+			}
+			m.broken[a] = true
+			break
+		}
+	}
+}
+
+// find lists the files of path and the folder they are in. A folder has what
+// is in the overlay, too.
+func find(path string, overlay map[string][]byte) (dir string, files []string, err error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist", path)
+	if errors.Is(err, os.ErrNotExist) && overlay[path] == nil {
+		return filepath.Dir(path), nil, fmt.Errorf("%s does not exist", path)
 	}
+	if err != nil && overlay[path] == nil {
+		return filepath.Dir(path), nil, err
+	}
+	if overlay[path] != nil || !info.IsDir() {
+		return filepath.Dir(path), []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, err
+		return path, nil, err
 	}
-	if !info.IsDir() {
-		m.root = filepath.Dir(path)
-		return []string{path}, nil
+	isOurs := func(name string) bool {
+		return (strings.HasSuffix(name, Extension) || strings.HasSuffix(name, jsonExtension)) && !strings.HasPrefix(name, ".")
 	}
-	m.root = path
-	files, err := filepath.Glob(filepath.Join(path, "*"+Extension))
-	if err == nil && len(files) == 0 {
+	for _, e := range entries {
+		if isOurs(e.Name()) {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	for name := range overlay {
+		if filepath.Dir(name) == filepath.Clean(path) && isOurs(filepath.Base(name)) {
+			files = append(files, name)
+		}
+	}
+	slices.Sort(files)
+	files = slices.Compact(files)
+	if len(files) == 0 {
 		err = fmt.Errorf("%s holds no *%s file", path, Extension)
 	}
-	return files, err
+	return path, files, err
 }
 
-// parse reads one file; its body is nil when it cannot be used at all.
-func (m *Module) parse(path string) (*hclsyntax.Body, hcl.Diagnostics) {
-	src, err := os.ReadFile(path)
+// content is that of a file: what the overlay has, or what is on disk.
+func (m *Module) content(path string) ([]byte, error) {
+	if src, ok := m.opts.Overlay[path]; ok {
+		return src, nil
+	}
+	return os.ReadFile(path)
+}
+
+// parse reads one file.
+func (m *Module) parse(path string) (*hclsyntax.Body, *diag.Problem) {
+	src, err := m.content(path)
 	if err != nil {
-		return nil, hcl.Diagnostics{diag.Problem{ID: "AIN1002", Summary: err.Error()}.Diagnostic()}
+		return nil, &diag.Problem{ID: "AIN1002", Summary: err.Error()}
 	}
 	sum := sha256.Sum256(src)
-	m.sources = append(m.sources, spec.Source{Path: path, SHA256: hex.EncodeToString(sum[:]), Bytes: src})
-	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
-	m.files[path] = &hcl.File{Bytes: src}
-	for i, d := range diags {
-		diags[i] = diag.From("AIN1001", d)
-	}
-	if diags.HasErrors() {
-		return nil, diags[:1] // one error per mistake: what follows a syntax error is noise
-	}
-	return file.Body.(*hclsyntax.Body), diags
+	m.top.sources = append(m.top.sources, spec.Source{Path: path, SHA256: hex.EncodeToString(sum[:]), Bytes: src})
+	m.top.files[path] = &hcl.File{Bytes: src}
+	return parseSource(src, path)
 }
 
-// checkCalls finds calls of functions that do not exist.
-func (m *Module) checkCalls(body *hclsyntax.Body) (diags hcl.Diagnostics) {
+// checkCalls finds calls of functions that do not exist. A func may call those
+// of the language only.
+func (m *Module) checkCalls(body *hclsyntax.Body, own map[string]bool) (diags hcl.Diagnostics) {
+	in := func(kind string, at hcl.Range) bool {
+		return slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool {
+			return b.Type == kind && hcl.RangeBetween(b.TypeRange, b.CloseBraceRange).ContainsOffset(at.Start.Byte)
+		})
+	}
 	_ = hclsyntax.VisitAll(body, func(n hclsyntax.Node) hcl.Diagnostics {
 		call, ok := n.(*hclsyntax.FunctionCallExpr)
 		if !ok {
 			return nil
 		}
-		if _, known := m.functions[call.Name]; known {
+		if _, known := m.functions[call.Name]; known || len(diags) >= maxUnknownCalls {
 			return nil
 		}
 		p := diag.Problem{ID: "AIN1330", Summary: fmt.Sprintf("there is no function %q", call.Name), At: &call.NameRange}
-		if why, absent := funcs.Absent[call.Name]; absent {
+		why, absent := funcs.Absent[call.Name]
+		switch {
+		case call.Name == "env" && in("variable", call.NameRange), own["func "+call.Name] && !in("func", call.NameRange):
+			return nil
+		case call.Name == "env":
+			p.Summary = "env() is for the default of a variable"
+			p.Notes = []diag.Note{diag.Remark("an experiment that reads the environment elsewhere cannot be repeated"), diag.Help(`write variable "x" { default = env("X") }, and var.x here`)}
+		case own["func "+call.Name]:
+			p.Summary = fmt.Sprintf("a func cannot call the func %q", call.Name)
+			p.Notes = []diag.Note{diag.Remark("it may call the functions of the language")}
+		case absent:
 			p.Notes = []diag.Note{diag.Remark("%s", why)}
-		} else {
+		default:
 			p.Suggest = diag.Suggest(call.Name, funcs.Names())
+			p = p.Rename(call.NameRange, call.Name)
 		}
-		diags = append(diags, p.Diagnostic())
+		m.badCalls[call.NameRange] = true
+		if len(diags) < maxUnknownCalls {
+			diags = append(diags, p.Diagnostic())
+		}
 		return nil
 	})
 	return diags
 }
+
+// maxUnknownCalls bounds the diagnostics about calls in one file.
+const maxUnknownCalls = 1000
 
 // declare indexes the blocks of a file by address.
 func (m *Module) declare(body *hclsyntax.Body) (diags hcl.Diagnostics) {
@@ -197,10 +304,10 @@ func (m *Module) declare(body *hclsyntax.Body) (diags hcl.Diagnostics) {
 				m.locals[name] = attr
 			}
 			continue
+		case block(b.Type) == nil, len(b.Labels) != 1 && b.Type != "ainur", len(b.Labels) == 1 && !hclsyntax.ValidIdentifier(b.Labels[0]):
+			continue // reported by schema.Check
 		case len(b.Labels) == 1:
 			a.name = b.Labels[0]
-		case b.Type != "ainur":
-			continue // reported by schema.Check
 		}
 		if first := m.blocks[a]; first != nil {
 			taken(a, b.DefRange(), first.DefRange())
@@ -230,16 +337,19 @@ func (m *Module) names(kind string) []string {
 }
 
 // path is p from the folder of the files, absolute.
-func (m *Module) path(p string) string { return funcs.Abs(m.root, p) }
+func (m *Module) path(p string) string { return funcs.Abs(m.dir, p) }
 
 // pathValue is the value of `path`.
 func (m *Module) pathValue() cty.Value {
-	root := cty.StringVal(funcs.Abs(m.root, "."))
-	return cty.ObjectVal(map[string]cty.Value{"root": root, "module": root, "cwd": cty.StringVal(funcs.Abs(".", "."))})
+	return cty.ObjectVal(map[string]cty.Value{
+		"root": cty.StringVal(funcs.Abs(m.top.dir, ".")), "module": cty.StringVal(funcs.Abs(m.dir, ".")), "cwd": cty.StringVal(funcs.Abs(".", ".")),
+	})
 }
 
 // roots are the names that a reference may begin with.
-var roots = []string{"ainur", "balancer", "cluster", "experiment", "function", "load", "local", "path", "sweep", "trace", "var", "worker"}
+var roots = []string{
+	"ainur", "balancer", "cluster", "collect", "experiment", "function", "load", "local", "module", "path", "report", "secret", "simulate", "sweep", "trace", "var", "worker",
+}
 
 // known lists what a reference with this root may name next.
 func (m *Module) known(root string) []string {
@@ -251,6 +361,7 @@ func (m *Module) known(root string) []string {
 		}
 	case "var":
 		names = m.names("variable")
+	case "ainur", "path":
 	default:
 		names = m.names(root)
 	}

@@ -3,6 +3,7 @@ package hcl
 import (
 	"maps"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/ainur-faas/ainur/hcl/decode"
@@ -11,27 +12,26 @@ import (
 
 // object is what a reference to a block sees: its arguments, its id and name,
 // and what its kind exports.
-func (e *evaluator) object(in *instance, n *node) map[string]cty.Value {
+func (e *evaluator) object(in *instance) map[string]cty.Value {
 	o := in.Object()
 	o["id"], o["name"] = cty.StringVal(in.id), cty.StringVal(in.name)
 	switch in.Type {
 	case "cluster":
-		e.hosts(in, o)
-	case "sweep":
-		o["point"] = e.pointValue(in)
-		n.moving = true
+		e.exportHosts(in, o)
 	case "trace":
 		maps.Copy(o, e.traceObject(in))
+	case "worker":
+		o["endpoint"], o["version"], o["pid"] = cty.UnknownVal(cty.String), cty.UnknownVal(cty.String), cty.UnknownVal(cty.Number)
 	}
 	return o
 }
 
-// hosts exports the hosts of a cluster: as a list, by name, and by role and name.
-func (e *evaluator) hosts(in *instance, o map[string]cty.Value) {
+// exportHosts exports the hosts of a cluster: as a list, by name, and by role and name.
+func (e *evaluator) exportHosts(in *instance, o map[string]cty.Value) {
 	byName := map[string]cty.Value{}
 	byRole := map[string]map[string]cty.Value{}
 	var list []cty.Value
-	for _, b := range in.All("host") {
+	for _, b := range hostBlocks(in) {
 		h := hostOf(b)
 		object := b.Object()
 		object["id"], object["name"] = cty.StringVal(in.id+".host."+b.Label), cty.StringVal(b.Label)
@@ -51,7 +51,24 @@ func (e *evaluator) hosts(in *instance, o map[string]cty.Value) {
 	for role, hosts := range byRole {
 		roles[role] = cty.ObjectVal(hosts)
 	}
+	o["clock_skew_max"] = cty.UnknownVal(cty.Number)
 	o["hosts"], o["host"], o["with_role"] = cty.TupleVal(list), cty.ObjectVal(byName), cty.ObjectVal(roles)
+}
+
+// hostBlocks are the hosts of a cluster: its host blocks, and one for each of
+// the addresses in hosts.
+func hostBlocks(in *instance) []*decode.Block {
+	blocks := in.All("host")
+	attr := in.Attrs["hosts"]
+	def := in.Def.Block("host")
+	for _, address := range decode.Get[[]string](in.Block, "hosts") {
+		b := in.in.decoder.Standard(def, attr.Range)
+		b.Type, b.Label, b.Scope = "host", address, in.Scope
+		b.Attrs["address"] = decode.Attr{Go: address, Value: cty.StringVal(address), Range: attr.Range, Given: true}
+		b.Attrs["roles"] = in.Attrs["roles"]
+		blocks = append(blocks, b)
+	}
+	return blocks
 }
 
 func hostOf(b *decode.Block) spec.Host {
@@ -63,13 +80,25 @@ func hostOf(b *decode.Block) spec.Host {
 
 // pointValue is the value of sweep.NAME.point: unknown for each axis while no
 // point is chosen.
-func (e *evaluator) pointValue(in *instance) cty.Value {
-	if e.sweep == in.Label && e.axes.IsKnown() {
-		return e.axes
+func (e *evaluator) pointValue(in *instance, ref hcl.Traversal) cty.Value {
+	if e.point.sweep == in.Label && e.point.value.IsKnown() {
+		axes := allAxes
+		if len(ref) > 3 && isAttr(ref[2], "point") {
+			if name, ok := stepName(ref[3]); ok {
+				axes = e.point.axis(name)
+			}
+		} else if len(ref) > 2 && !isAttr(ref[2], "point") {
+			axes = 0
+		}
+		e.depend(axes)
+		return e.point.value
+	}
+	if e.point.sweep == "" || e.point.sweep == in.Label {
+		e.depend(allAxes)
 	}
 	axes := map[string]cty.Value{}
-	for _, axis := range in.All("axis") {
-		axes[axis.Label] = cty.DynamicVal
+	for _, name := range e.axisNames(in) {
+		axes[name] = cty.DynamicVal
 	}
 	return cty.ObjectVal(axes)
 }

@@ -13,179 +13,385 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl/decode"
 	"github.com/ainur-faas/ainur/hcl/diag"
+	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/hcl/units"
 )
 
 // builder makes a spec.Point of what an experiment refers to. What is unknown
 // or wrong stays zero: wrong values have been reported, and unknown ones are
-// an error only when the facts are known.
+// an error only when the facts are known. What it makes of a block it keeps, so
+// that points in which the block is the same share it.
 type builder struct {
 	*evaluator
-	point     spec.Point
-	functions []*instance
-	traced    map[string]tracing // by id of the trace
-	places    map[string]hcl.Range
+	engine schema.Engine
+	exp    *instance
+	parts  []part // that the point is made of
 }
 
-// find is the block that an id names; the reference that gave it has evaluated it.
-func (e *evaluator) find(id string) *instance {
+// unchecked is the engine of validate: all that the language has is valid.
+const unchecked = schema.Both
+
+// part is a piece of a point with what identifies it.
+type part struct {
+	key   any
+	value any
+}
+
+// once makes the value of a key, once for all points of an experiment.
+func once[T any](b *builder, key any, make func() T) T {
+	if v, ok := b.memo[key]; ok {
+		return v.(T)
+	}
+	v := make()
+	b.memo[key] = v
+	return v
+}
+
+// Keys of what a builder keeps.
+type (
+	idsKey  struct{ first *string }
+	refsKey struct {
+		first *string
+		nodes string
+	}
+	clusterKey  struct{ in *instance }
+	workersKey  struct{ first **instance }
+	balancerKey struct {
+		in      *decode.Block
+		workers *spec.Worker
+	}
+	loadKey     struct{ in *decode.Block }
+	functionKey struct{ in *decode.Block }
+	capacityKey struct {
+		workers   *spec.Worker
+		functions string
+	}
+	digestKey struct{ of any }
+	lackKey   struct{ in *decode.Block }
+)
+
+// within is the evaluator of the module that an address begins with, and the
+// rest of the address.
+func (e *evaluator) within(id string) (*evaluator, string) {
+	for strings.HasPrefix(id, "module.") {
+		name, rest, _ := strings.Cut(strings.TrimPrefix(id, "module."), ".")
+		inner := e.node(addr{"module", name}, hcl.Range{}).module
+		if inner == nil {
+			return nil, ""
+		}
+		e, id = inner, rest
+	}
+	return e, id
+}
+
+// addrOf is the block that an address without modules is of.
+func addrOf(id string) addr {
 	kind, rest, _ := strings.Cut(id, ".")
 	name, _, _ := strings.Cut(rest, "[")
 	name, _, _ = strings.Cut(name, ".")
-	for _, in := range e.node(addr{kind, name}, hcl.Range{}).instances {
-		if in.id == id || strings.HasPrefix(id, in.id+".host.") {
-			return in
-		}
+	return addr{kind, name}
+}
+
+// find is the block that an id names, or nil. That of a host is its cluster.
+func (e *evaluator) find(id string) *instance {
+	in, rest := e.within(id)
+	if in == nil || in.m.blocks[addrOf(rest)] == nil {
+		return nil
 	}
-	return nil
+	n := in.node(addrOf(rest), hcl.Range{})
+	if decode.KindOf(id) == "host" {
+		id = id[:strings.LastIndex(id, ".host.")]
+	}
+	return n.byID[id]
 }
 
 // refs are the blocks that an argument refers to.
 func (e *evaluator) refs(b *decode.Block, name string) []*instance {
-	var all []*instance
-	for _, id := range decode.Get[[]string](b, name) {
-		if in := e.find(id); in != nil {
-			all = append(all, in)
+	ids := decode.Get[[]string](b, name)
+	if len(ids) == 0 {
+		return nil
+	}
+	addrs, ok := e.memo[idsKey{&ids[0]}].([]string)
+	if !ok {
+		seen := map[string]bool{}
+		for _, id := range ids {
+			prefix := id[:strings.LastIndex(id, decode.KindOf(id)+".")]
+			if decode.KindOf(id) == "host" {
+				prefix = id[:strings.Index(id, "cluster.")]
+			}
+			if a := prefix + addrOf(id[len(prefix):]).String(); !seen[a] {
+				seen[a] = true
+				addrs = append(addrs, a)
+			}
+		}
+		e.memo[idsKey{&ids[0]}] = addrs
+	}
+	var nodes []byte
+	for _, a := range addrs {
+		if in, rest := e.within(a); in != nil {
+			nodes = fmt.Appendf(nodes, "%p ", in.node(addrOf(rest), hcl.Range{}))
+		}
+	}
+	key := refsKey{&ids[0], string(nodes)}
+	all, ok := e.memo[key].([]*instance)
+	if !ok {
+		for _, id := range ids {
+			if in := e.find(id); in != nil {
+				all = append(all, in)
+			}
+		}
+		e.memo[key] = all
+	}
+	return all
+}
+
+// build makes the point of an experiment.
+func (b *builder) build(exp *instance) spec.Point {
+	b.exp = exp
+	b.use(exp.Block)
+	p := spec.Point{}
+	workers := b.refs(exp.Block, "workers")
+	if one := b.refs(exp.Block, "worker"); len(one) > 0 {
+		workers = append(one[:len(one):len(one)], workers...)
+	}
+	for _, c := range b.clusters(workers) {
+		made := once(b, clusterKey{c}, func() spec.Cluster { return b.cluster(c) })
+		b.parts = append(b.parts, part{clusterKey{c}, made})
+		p.Cluster.Name = made.Name
+		p.Cluster.Hosts = slices.Concat(p.Cluster.Hosts, made.Hosts)
+	}
+	if len(workers) > 0 {
+		key := workersKey{&workers[0]}
+		p.Workers = once(b, key, func() []spec.Worker { return b.workers(workers, p.Cluster) })
+		b.parts = append(b.parts, part{key, p.Workers})
+	}
+	for _, s := range slices.Concat(b.refs(exp.Block, "simulate"), b.refs(exp.Block, "collect"), b.refs(exp.Block, "sweep")) {
+		b.use(s.Block)
+	}
+	for _, a := range b.m.order {
+		if slices.Contains([]string{"assert", "claim", "report", "check"}, a.kind) && b.concerns(a) {
+			for _, in := range b.node(a, hcl.Range{}).instances {
+				b.use(in.Block)
+			}
+		}
+	}
+	loads := b.refs(exp.Block, "load")
+	var called []*instance
+	var traces []tracing
+	for _, l := range loads {
+		made := once(b, loadKey{l.Block}, func() *madeLoad { return b.load(l) })
+		b.parts = append(b.parts, part{loadKey{l.Block}, made.spec})
+		p.Loads = append(p.Loads, made.spec)
+		for _, id := range made.functions {
+			if f := b.find(id); f != nil && !slices.Contains(called, f) {
+				called = append(called, f)
+			}
+		}
+		traces = append(traces, made.traces...)
+	}
+	sortByPlace(called)
+	var functions []spec.Function
+	var places []hcl.Range
+	names := ""
+	for _, f := range called {
+		key := functionKey{f.Block}
+		made := once(b, key, func() spec.Function { return b.function(f) })
+		b.parts = append(b.parts, part{key, made})
+		functions, places = append(functions, made), append(places, f.Range)
+		names += fmt.Sprintf("%p ", f.Block)
+	}
+	for _, t := range traces {
+		functions, places = b.traceFunctions(t, functions, places)
+		names += fmt.Sprintf("%p ", t.in.Block)
+	}
+	p.Functions = functions
+	p.Balancer = b.balancer(loads, p)
+	if !exp.Unknown("worker") && !exp.Unknown("workers") && !exp.Unknown("balancer") && !b.m.broken[addr{"experiment", exp.Label}] {
+		b.checkTargets(loads, p)
+	}
+	if len(p.Workers) > 0 {
+		once(b, capacityKey{&p.Workers[0], names}, func() bool { b.checkCapacity(p, workers, places); return true })
+	}
+	return p
+}
+
+// concerns reports whether a check or a report is about this experiment: it names
+// it, or names none.
+func (b *builder) concerns(a addr) bool {
+	expr := b.m.blocks[a].Body.Attributes["experiment"]
+	if expr == nil {
+		return true
+	}
+	for _, in := range b.node(a, hcl.Range{}).instances {
+		if slices.Contains(decode.Get[[]string](in.Block, "experiment"), b.exp.id) {
+			return true
+		}
+	}
+	return false
+}
+
+// use checks a block that the point is made of: that it is known, and that the
+// engine has all of it.
+func (b *builder) use(in *decode.Block) {
+	b.settled(in)
+	if b.engine == unchecked || in.Def.Free {
+		return
+	}
+	once(b, lackKey{in}, func() bool {
+		engine := b.engine
+		if engine == 0 {
+			engine = schema.Live
+			if b.exp != nil && b.exp.Attrs["simulate"].Given {
+				engine = schema.Simulated
+			}
+		}
+		for _, p := range in.Lacking(engine) {
+			p.Warning = b.engine == 0
+			b.report(p)
+		}
+		return true
+	})
+}
+
+// clusters are those of the experiment, or, when it names none, of its workers.
+func (b *builder) clusters(workers []*instance) (all []*instance) {
+	if all = b.refs(b.exp.Block, "cluster"); len(all) > 0 {
+		return all
+	}
+	seen := map[*instance]bool{}
+	for _, w := range workers {
+		for _, c := range b.refs(w.Block, "on") {
+			if !seen[c] {
+				seen[c] = true
+				all = append(all, c)
+			}
 		}
 	}
 	return all
 }
 
-// build makes the point of experiment exp.
-func (e *evaluator) build(exp *instance, axes []spec.AxisValue) spec.Point {
-	b := &builder{evaluator: e, point: spec.Point{Axes: axes}, places: map[string]hcl.Range{}}
-	for _, c := range e.refs(exp.Block, "cluster") {
-		b.point.Cluster.Name = c.name
-		for _, h := range c.All("host") {
-			b.point.Cluster.Hosts = append(b.point.Cluster.Hosts, hostOf(h))
-		}
-		b.checkHosts(c)
-	}
-	for _, w := range append(e.refs(exp.Block, "worker"), e.refs(exp.Block, "workers")...) {
-		b.worker(w)
-	}
-	loads := e.refs(exp.Block, "load")
-	for _, l := range loads {
-		load, _ := b.load(l)
-		b.point.Loads = append(b.point.Loads, load)
-	}
-	b.balancer(exp, loads)
-	b.checkTargets(exp, loads)
-	for _, name := range e.m.names("function") {
-		for _, f := range b.functions {
-			if f.Label == name && b.point.Function(f.name) == nil {
-				b.point.Functions = append(b.point.Functions, b.function(f))
-				b.places[f.name] = f.Range
-			}
-		}
-	}
-	b.traceFunctions()
-	b.checkCapacity()
-	b.point.ID = pointID(b.point)
-	return b.point
-}
-
-// pointID identifies a point by its axes and content: not by where its files
-// are, which other machines have elsewhere.
-func pointID(p spec.Point) string {
-	p.ID = ""
-	p.Functions = slices.Clone(p.Functions)
-	for i := range p.Functions {
-		p.Functions[i].Source = ""
-	}
-	p.Loads = slices.Clone(p.Loads)
-	for i, l := range p.Loads {
-		p.Loads[i].Phases = slices.Clone(l.Phases)
-		for j, phase := range l.Phases {
-			if t := phase.Arrival.Trace; t != nil {
-				here := *t
-				here.Path, here.Metadata = "", ""
-				p.Loads[i].Phases[j].Arrival.Trace = &here
-			}
-		}
-	}
-	content, err := json.Marshal(p)
-	if err != nil {
-		panic("spec: " + err.Error()) // plain data marshals
-	}
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:4])
-}
-
-// settled reports arguments that are unknown though the facts are not.
-func (b *builder) settled(in *decode.Block) {
-	if !b.facts {
-		return
-	}
-	for name, a := range in.Attrs {
-		if a.Given && a.Go == nil && !b.diags.HasErrors() && (b.base == nil || !b.base.diags.HasErrors()) {
-			b.report(diag.Problem{
-				ID: "AIN1311", Summary: fmt.Sprintf("%s of %s is not known", name, in.Scope.Owner), At: &a.Range,
-				Notes: []diag.Note{diag.Remark("it depends on facts of a host that has not been reached")},
-			})
-		}
-	}
-}
-
-func (b *builder) checkHosts(c *instance) {
+func (b *builder) cluster(in *instance) spec.Cluster {
+	b.use(in.Block)
+	c := spec.Cluster{Name: in.name}
 	first := map[string]hcl.Range{}
-	for _, h := range c.All("host") {
+	for _, h := range hostBlocks(in) {
 		if at, dup := first[h.Label]; dup {
 			b.report(diag.Problem{ID: "AIN1109", Summary: fmt.Sprintf("host %q is declared twice", h.Label), At: &h.Range, Related: []diag.Related{{At: at, Label: "the first is here"}}})
 		}
 		first[h.Label] = h.Range
+		c.Hosts = append(c.Hosts, hostOf(h))
 	}
+	return c
+}
+
+// pointID identifies a point by its axes and content: not by where its files
+// are, which other machines have elsewhere.
+func (b *builder) pointID(p spec.Point) string {
+	sum := sha256.New()
+	add := func(v any) {
+		content, err := json.Marshal(v)
+		if err != nil {
+			panic("spec: " + err.Error()) // plain data marshals
+		}
+		sum.Write(content)
+		sum.Write([]byte{0})
+	}
+	add(p.Axes)
+	for _, part := range b.parts {
+		if part.key == nil {
+			add(portable(part.value))
+			continue
+		}
+		add(once(b, digestKey{part.key}, func() string {
+			content, err := json.Marshal(portable(part.value))
+			if err != nil {
+				panic("spec: " + err.Error()) // plain data marshals
+			}
+			d := sha256.Sum256(content)
+			return hex.EncodeToString(d[:])
+		}))
+	}
+	add(p.Balancer)
+	return hex.EncodeToString(sum.Sum(nil)[:4])
+}
+
+// portable is a part of a point without the paths of its files.
+func portable(v any) any {
+	switch v := v.(type) {
+	case spec.Function:
+		v.Source = ""
+		return v
+	case spec.Load:
+		v.Phases = slices.Clone(v.Phases)
+		for i, phase := range v.Phases {
+			if t := phase.Arrival.Trace; t != nil {
+				here := *t
+				here.Path, here.Metadata = "", ""
+				v.Phases[i].Arrival.Trace = &here
+			}
+		}
+		return v
+	}
+	return v
 }
 
 // host is the name of the host that an argument refers to, and the host itself.
-func (b *builder) host(in *instance) (string, spec.Host) {
+func (b *builder) host(in *instance, hosts map[string]spec.Host) (string, spec.Host) {
 	ids := decode.Get[[]string](in.Block, "on")
 	if len(ids) != 1 {
 		return "", spec.Host{}
 	}
-	cluster, name, _ := strings.Cut(ids[0], ".host.")
+	i := strings.LastIndex(ids[0], ".host.")
+	cluster, name := ids[0][:i], ids[0][i+len(".host."):]
 	at := in.Attrs["on"].Range
-	if want := "cluster." + b.point.Cluster.Name; cluster != want && b.point.Cluster.Name != "" {
-		b.report(diag.Problem{ID: "AIN1601", Summary: fmt.Sprintf("%s is on a host of %s, and the experiment uses %s", in.Scope.Owner, cluster, want), At: &at})
+	if want := decode.Get[[]string](b.exp.Block, "cluster"); len(want) == 1 && cluster != want[0] {
+		b.report(diag.Problem{ID: "AIN1601", Summary: fmt.Sprintf("%s is on a host of %s, and the experiment uses %s", in.Scope.Owner, cluster, want[0]), At: &at})
 	}
-	for _, h := range b.point.Cluster.Hosts {
-		if h.Name == name {
-			return name, h
-		}
-	}
-	return name, spec.Host{}
+	return name, hosts[name]
 }
 
-func (b *builder) worker(in *instance) {
-	b.settled(in.Block)
-	name, host := b.host(in)
-	facts, known := b.factsOf(host)
-	w := spec.Worker{
-		Name: in.name, Host: name, Isolation: decode.Get[string](in.Block, "isolation"),
-		Queue: decode.Get[spec.Named](in.Block, "queue"), KeepAlive: decode.Get[spec.Named](in.Block, "keepalive"),
-		LogLevel: decode.Get[string](in.Block, "log_level"), Env: decode.Get[map[string]string](in.Block, "env"),
-		MilliCPU: milli(decode.Get[float64](in.Block, "cores")), Memory: decode.Get[spec.Bytes](in.Block, "memory"),
+func byName(hosts []spec.Host) map[string]spec.Host {
+	all := map[string]spec.Host{}
+	for _, h := range hosts {
+		all[h.Name] = h
 	}
-	if !in.Attrs["cores"].Given {
-		w.MilliCPU = 1000
-		if known {
-			w.MilliCPU = int64(facts.LogicalCores) * 1000
+	return all
+}
+
+func (b *builder) workers(all []*instance, c spec.Cluster) []spec.Worker {
+	hosts := byName(c.Hosts)
+	var workers []spec.Worker
+	for _, in := range all {
+		b.use(in.Block)
+		name, host := b.host(in, hosts)
+		facts, known := in.in.factsOf(host)
+		w := spec.Worker{
+			Name: in.name, Host: name, Isolation: decode.Get[string](in.Block, "isolation"),
+			Queue: decode.Get[spec.Named](in.Block, "queue"), KeepAlive: decode.Get[spec.Named](in.Block, "keepalive"),
+			LogLevel: decode.Get[string](in.Block, "log_level"), Env: decode.Get[map[string]string](in.Block, "env"),
+			MilliCPU: milli(decode.Get[float64](in.Block, "cores")), Memory: decode.Get[spec.Bytes](in.Block, "memory"),
 		}
+		if !in.Attrs["cores"].Given {
+			w.MilliCPU = 1000
+			if known {
+				w.MilliCPU = int64(facts.LogicalCores) * 1000
+			}
+		}
+		if !in.Attrs["memory"].Given && known {
+			w.Memory = facts.MemoryTotal / 10 * 8
+		}
+		workers = append(workers, w)
 	}
-	if !in.Attrs["memory"].Given && known {
-		w.Memory = facts.MemoryTotal / 10 * 8
-	}
-	b.point.Workers = append(b.point.Workers, w)
-	b.places[in.id] = in.Range
+	return workers
 }
 
 func milli(cores float64) int64 { return int64(cores*1000 + 0.5) }
 
 // balancer takes the balancer of the experiment, else the one its loads target.
-func (b *builder) balancer(exp *instance, loads []*instance) {
-	candidates := b.refs(exp.Block, "balancer")
-	if !exp.Attrs["balancer"].Given {
+func (b *builder) balancer(loads []*instance, p spec.Point) *spec.Balancer {
+	candidates := b.refs(b.exp.Block, "balancer")
+	if !b.exp.Attrs["balancer"].Given {
 		for _, l := range loads {
 			for _, target := range b.refs(l.Block, "target") {
 				if target.Type == "balancer" {
@@ -195,60 +401,74 @@ func (b *builder) balancer(exp *instance, loads []*instance) {
 		}
 	}
 	if len(candidates) == 0 {
-		return
+		return nil
 	}
 	in := candidates[0]
-	b.settled(in.Block)
-	name, _ := b.host(in)
+	key := balancerKey{in: in.Block}
+	if len(p.Workers) > 0 {
+		key.workers = &p.Workers[0]
+	}
+	return once(b, key, func() *spec.Balancer { return b.makeBalancer(in, p) })
+}
+
+func (b *builder) makeBalancer(in *instance, p spec.Point) *spec.Balancer {
+	b.use(in.Block)
+	name, _ := b.host(in, nil)
 	s := &spec.Balancer{Name: in.name, Host: name, Policy: decode.Get[spec.Named](in.Block, "policy"), Port: int(decode.Get[int64](in.Block, "port"))}
 	at := in.Attrs["workers"].Range
+	started := map[string]bool{}
+	for _, w := range p.Workers {
+		started[w.Name] = true
+	}
 	for _, w := range b.refs(in.Block, "workers") {
 		s.Workers = append(s.Workers, w.name)
-		if !slices.ContainsFunc(b.point.Workers, func(have spec.Worker) bool { return have.Name == w.name }) {
+		if !started[w.name] && !b.exp.Unknown("workers") && !b.exp.Unknown("worker") {
 			b.report(diag.Problem{
-				ID: "AIN1601", Summary: fmt.Sprintf("%s sends to %s, which %s does not start", in.Scope.Owner, w.id, exp.Scope.Owner), At: &at,
-				Related: []diag.Related{{At: exp.Range, Label: "name the worker here"}},
+				ID: "AIN1601", Summary: fmt.Sprintf("%s sends to %s, which %s does not start", in.Scope.Owner, w.id, b.exp.Scope.Owner), At: &at,
+				Related: []diag.Related{{At: b.exp.Range, Label: "name the worker here"}},
 			})
+			break
 		}
 	}
-	b.point.Balancer = s
+	return s
 }
 
 // checkTargets finds loads that go where the experiment starts nothing.
-func (b *builder) checkTargets(exp *instance, loads []*instance) {
+func (b *builder) checkTargets(loads []*instance, p spec.Point) {
 	for _, l := range loads {
 		at := l.Attrs["target"].Range
 		for _, target := range b.refs(l.Block, "target") {
-			started := b.point.Balancer != nil && target.Type == "balancer" && b.point.Balancer.Name == target.name ||
-				target.Type == "worker" && slices.ContainsFunc(b.point.Workers, func(w spec.Worker) bool { return w.Name == target.name })
+			started := p.Balancer != nil && target.Type == "balancer" && p.Balancer.Name == target.name ||
+				target.Type == "worker" && slices.ContainsFunc(p.Workers, func(w spec.Worker) bool { return w.Name == target.name })
 			if !started {
 				b.report(diag.Problem{
-					ID: "AIN1601", Summary: fmt.Sprintf("%s goes to %s, which %s does not start", l.Scope.Owner, target.id, exp.Scope.Owner), At: &at,
-					Related: []diag.Related{{At: exp.Range, Label: "name it here"}},
+					ID: "AIN1601", Summary: fmt.Sprintf("%s goes to %s, which %s does not start", l.Scope.Owner, target.id, b.exp.Scope.Owner), At: &at,
+					Related: []diag.Related{{At: b.exp.Range, Label: "name it here"}},
 				})
 			}
 		}
 	}
 }
 
-// checkCapacity finds functions that some worker could never run.
-func (b *builder) checkCapacity() {
-	for _, w := range b.point.Workers {
-		worker := b.places["worker."+w.Name]
-		refuse := func(f spec.Function, what, need, have string) {
-			at := b.places[f.Name]
-			b.report(diag.Problem{
-				ID: "AIN1602", Summary: fmt.Sprintf("function %q can never run on worker %s: it needs %s of %s, the worker has %s", f.Name, w.Name, need, what, have), At: &at,
-				Related: []diag.Related{{At: worker, Label: "the worker is declared here"}},
-			})
-		}
+// checkCapacity finds functions that some worker could never run. Instances are
+// those of the workers, places those of the functions.
+func (b *builder) checkCapacity(p spec.Point, instances []*instance, places []hcl.Range) {
+	for i, w := range p.Workers {
+		worker := instances[i].Range
+		errors := len(b.diags)
 		var prewarmed spec.Bytes
-		for _, f := range b.point.Functions {
+		for j, f := range p.Functions {
+			refuse := func(what, need, have string) {
+				b.report(diag.Problem{
+					ID: "AIN1602", Summary: fmt.Sprintf("function %q can never run on worker %s: it needs %s of %s, the worker has %s", f.Name, w.Name, need, what, have), At: &places[j],
+					Related: []diag.Related{{At: worker, Label: "the worker is declared here"}},
+				})
+			}
 			switch {
 			case w.Memory > 0 && f.Memory > w.Memory:
-				refuse(f, "memory", units.FormatBytes(f.Memory), units.FormatBytes(w.Memory))
-			case w.MilliCPU > 0 && f.MilliCPU > w.MilliCPU && b.capacityKnown(w):
-				refuse(f, "CPU", fmt.Sprintf("%g cores", float64(f.MilliCPU)/1000), fmt.Sprintf("%g", float64(w.MilliCPU)/1000))
+				refuse("memory", units.FormatBytes(f.Memory), units.FormatBytes(w.Memory))
+			case w.MilliCPU > 0 && f.MilliCPU > w.MilliCPU && b.capacityKnown(instances[i]):
+				refuse("CPU", fmt.Sprintf("%g cores", float64(f.MilliCPU)/1000), fmt.Sprintf("%g", float64(w.MilliCPU)/1000))
 			}
 			prewarmed += f.Memory * spec.Bytes(f.Prewarm)
 		}
@@ -259,27 +479,41 @@ func (b *builder) checkCapacity() {
 				Notes:   []diag.Note{diag.Help("lower prewarm of its functions, or raise its memory")},
 			})
 		}
+		if len(b.diags) > errors {
+			return // the next worker most likely is the same
+		}
 	}
 }
 
-// capacityKnown reports whether the cores of w are more than a stand-in.
-func (b *builder) capacityKnown(w spec.Worker) bool {
-	in := b.find("worker." + w.Name)
-	return in.Attrs["cores"].Given || b.facts && b.m.opts.Facts != nil
+// capacityKnown reports whether the cores of a worker are more than a stand-in.
+func (b *builder) capacityKnown(in *instance) bool {
+	return in.Attrs["cores"].Given && in.Attrs["cores"].Go != nil || b.facts && b.hosts != nil
 }
 
+// Durations of a simulated function that says nothing about itself.
+const (
+	modelWarm = 10 * time.Millisecond
+	modelCold = 250 * time.Millisecond
+)
+
 func (b *builder) function(in *instance) spec.Function {
-	b.settled(in.Block)
+	b.use(in.Block)
 	f := spec.Function{
-		Name: in.name, Builtin: decode.Get[string](in.Block, "builtin"), Runtime: decode.Get[string](in.Block, "runtime"),
+		Name: in.name, Builtin: decode.Get[string](in.Block, "builtin"), Runtime: decode.Get[string](in.Block, "runtime"), Image: decode.Get[string](in.Block, "image"),
 		Memory: decode.Get[spec.Bytes](in.Block, "memory"), MilliCPU: milli(decode.Get[float64](in.Block, "cpus")),
 		Timeout: decode.Get[time.Duration](in.Block, "timeout"), Prewarm: int(decode.Get[int64](in.Block, "prewarm")),
 		Env: decode.Get[map[string]string](in.Block, "env"), Args: b.args(in),
 	}
 	b.source(in, &f)
 	if p := in.One("profile"); p != nil {
-		b.settled(p)
+		b.use(p)
 		f.Profile = &spec.Profile{Warm: decode.Get[spec.Dist](p, "warm"), Cold: decode.Get[spec.Dist](p, "cold"), Memory: decode.Get[spec.Bytes](p, "memory")}
+	} else if b.engine == schema.Simulated && !b.m.opts.Measured {
+		b.report(diag.Problem{
+			ID: "AIN3006", Warning: true, At: &in.Range, Summary: fmt.Sprintf("function %q is simulated with %s warm and %s to start: it has no profile", f.Name, modelWarm, modelCold),
+			Notes: []diag.Note{diag.Help("add profile { warm = \"20ms\"  cold = \"200ms\" }, or take the times of a finished run with --from")},
+		})
+		f.Profile = &spec.Profile{Warm: spec.Dist{Kind: "constant", Mean: modelWarm}, Cold: spec.Dist{Kind: "constant", Mean: modelCold}}
 	}
 	if slices.Contains(reserved, in.Label) {
 		b.report(diag.Problem{ID: "AIN1108", Summary: fmt.Sprintf("a function cannot be called %q", in.Label), At: &in.Range, Notes: []diag.Note{diag.Remark("results have that name: load.x.latency.%s", in.Label)}})

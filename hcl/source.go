@@ -37,28 +37,28 @@ func (b *builder) args(in *instance) json.RawMessage {
 
 // source resolves, checks and hashes the code of a function.
 func (b *builder) source(in *instance, f *spec.Function) {
-	builtin, runtime, source := in.Attrs["builtin"].Given, in.Attrs["runtime"].Given, in.Attrs["source"].Given
+	runtime, source := in.Attrs["runtime"], in.Attrs["source"]
 	switch {
-	case builtin && (runtime || source):
-		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " has builtin and source: keep one", At: &in.Range})
-		return
-	case !builtin && !(runtime && source):
-		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " needs builtin, or runtime and source", At: &in.Range})
-		return
-	case builtin || f.Runtime == "" || in.Unknown("source"):
-		return
+	case in.in.m.broken[addr{in.Type, in.Label}]:
+	case runtime.Given && !source.Given:
+		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " has a runtime and needs source", At: &in.Range, Notes: []diag.Note{diag.Help("source = \"./folder\": the code")}})
+	case source.Given && !runtime.Given:
+		at := source.Range
+		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " has source and no runtime", At: &at, Notes: []diag.Note{diag.Help("write runtime = \"python3\" and leave out image and builtin")}})
+	case !source.Given, f.Runtime == "", in.Unknown("source"):
+	default:
+		f.Source = in.in.m.path(decode.Get[string](in.Block, "source"))
+		at := source.Range
+		if err := checkSource(f.Runtime, f.Source); err != nil {
+			b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
+			return
+		}
+		sum, err := hashTree(f.Source)
+		if err != nil {
+			b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
+		}
+		f.SourceSHA256 = sum
 	}
-	f.Source = b.m.path(decode.Get[string](in.Block, "source"))
-	at := in.Attrs["source"].Range
-	if err := checkSource(f.Runtime, f.Source); err != nil {
-		b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
-		return
-	}
-	sum, err := hashTree(f.Source)
-	if err != nil {
-		b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
-	}
-	f.SourceSHA256 = sum
 }
 
 // checkSource reports code that its runtime could not start.
@@ -69,8 +69,8 @@ func checkSource(runtime, path string) error {
 		return fmt.Errorf("%s does not exist", path)
 	case err != nil:
 		return err
-	case runtime == "exec":
-		if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+	case runtime == "exec", runtime == "wasm":
+		if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 && runtime == "exec" {
 			return fmt.Errorf("%s is not an executable file", path)
 		}
 		return nil

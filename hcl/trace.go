@@ -3,9 +3,12 @@ package hcl
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/ainur-faas/ainur/hcl/decode"
@@ -17,22 +20,39 @@ import (
 
 // tracing is a trace with what serves it.
 type tracing struct {
-	spec      *spec.Trace
+	in        *instance
+	spec      *spec.Trace     // nil when it is unknown, wrong or of a format that cannot be read yet
+	servers   []*instance     // functions that serve its calls, and
 	functions []spec.Function // those made for it, which stand for busy
 }
 
 // readTrace reads the files of a trace block once; nil when they are unknown or wrong.
 func (e *evaluator) readTrace(in *instance) *trace.Trace {
 	path, metadata := decode.Get[string](in.Block, "path"), decode.Get[string](in.Block, "metadata")
-	if path == "" || metadata == "" || decode.Get[string](in.Block, "format") == "" {
+	format := decode.Get[string](in.Block, "format")
+	if path == "" || format == "" || in.in.m.broken[addr{"trace", in.Label}] {
 		return nil
 	}
-	path, metadata = e.m.path(path), e.m.path(metadata)
+	path = in.in.m.path(path)
+	if format != "iluvatar" {
+		if _, err := os.Stat(path); err != nil {
+			at := in.Attrs["path"].Range
+			e.report(diag.Problem{ID: "AIN1503", Summary: fmt.Sprintf("%s cannot be read", in.Scope.Owner), At: &at, Notes: []diag.Note{diag.Remark("%v", err)}})
+		}
+		return nil
+	}
+	if metadata == "" {
+		if !in.Attrs["metadata"].Given {
+			e.report(diag.Problem{ID: "AIN1103", Summary: in.Scope.Owner + " needs \"metadata\"", At: &in.Range, Notes: []diag.Note{diag.Help("format iluvatar is a pair of files: path has the invocations, metadata the functions")}})
+		}
+		return nil
+	}
+	metadata = in.in.m.path(metadata)
 	key := [2]string{path, metadata}
-	files, read := e.m.traces[key]
+	files, read := e.m.top.traces[key]
 	if !read {
 		files.Trace, files.err = trace.ReadIluvatar(path, metadata)
-		e.m.traces[key] = files
+		e.m.top.traces[key] = files
 	}
 	if err := files.err; err != nil {
 		at := in.Attrs["path"].Range
@@ -40,6 +60,12 @@ func (e *evaluator) readTrace(in *instance) *trace.Trace {
 			at = in.Attrs["metadata"].Range
 		}
 		e.report(diag.Problem{ID: "AIN1503", Summary: fmt.Sprintf("%s cannot be read", in.Scope.Owner), At: &at, Notes: []diag.Note{diag.Remark("%v", err)}})
+		return nil
+	}
+	if want := decode.Get[string](in.Block, "sha256"); want != "" && !strings.EqualFold(want, files.SHA256) {
+		at := in.Attrs["sha256"].Range
+		e.report(diag.Problem{ID: "AIN1506", Summary: fmt.Sprintf("%s is another file than this hash is of", path), At: &at, Notes: []diag.Note{diag.Remark("its hash is %s", files.SHA256), diag.Help("get the file that was meant, or write the new hash")}})
+		return nil
 	}
 	return files.Trace
 }
@@ -63,24 +89,29 @@ func (e *evaluator) traceObject(in *instance) map[string]cty.Value {
 	}
 }
 
-// trace makes a trace with its mapping, once for each point.
+// traceKey is the key of a trace that a builder has made.
+type traceKey struct{ in *decode.Block }
+
+// trace makes a trace with its mapping.
 func (b *builder) trace(in *instance) tracing {
-	if done, ok := b.traced[in.id]; ok {
-		return done
-	}
-	b.settled(in.Block)
+	return once(b, traceKey{in.Block}, func() tracing { return b.makeTrace(in) })
+}
+
+func (b *builder) makeTrace(in *instance) tracing {
+	b.use(in.Block)
+	none := tracing{in: in}
 	t := b.readTrace(in)
 	if t == nil {
-		return tracing{}
+		return none
 	}
-	made := tracing{spec: &spec.Trace{
+	made := tracing{in: in, spec: &spec.Trace{
 		Name: in.name, Format: decode.Get[string](in.Block, "format"),
-		Path: b.m.path(decode.Get[string](in.Block, "path")), Metadata: b.m.path(decode.Get[string](in.Block, "metadata")),
+		Path: in.in.m.path(decode.Get[string](in.Block, "path")), Metadata: in.in.m.path(decode.Get[string](in.Block, "metadata")),
 		SHA256: t.SHA256, Map: map[string]string{}, Calls: t.Calls, Duration: t.Duration,
 	}}
 	servers, ok := b.servers(in)
 	if !ok {
-		return tracing{}
+		return none
 	}
 	for _, f := range t.Functions {
 		if f.Calls == 0 {
@@ -96,12 +127,10 @@ func (b *builder) trace(in *instance) tracing {
 			made.functions = append(made.functions, b.busy(in, server, f))
 			continue
 		}
-		b.uses(server)
+		if !slices.Contains(made.servers, server) {
+			made.servers = append(made.servers, server)
+		}
 	}
-	if b.traced == nil {
-		b.traced = map[string]tracing{}
-	}
-	b.traced[in.id] = made
 	return made
 }
 
@@ -109,6 +138,10 @@ func (b *builder) trace(in *instance) tracing {
 // map_to = { method = "nearest_duration", functions = [...] }.
 func (b *builder) servers(in *instance) ([]*instance, bool) {
 	attr := in.Attrs["map_to"]
+	if !attr.Given {
+		b.report(diag.Problem{ID: "AIN1504", Summary: in.Scope.Owner + " needs map_to: what serves its calls?", At: &in.Range, Notes: []diag.Note{diag.Help("write map_to = function.NAME; a builtin busy takes as long as each function of the trace did")}})
+		return nil, false
+	}
 	v, known := attr.Go.(cty.Value)
 	if !known {
 		return nil, false
@@ -202,29 +235,19 @@ func (b *builder) busy(in, server *instance, f trace.Function) spec.Function {
 	return made
 }
 
-// traceFunctions adds the functions made for traces to the point.
-func (b *builder) traceFunctions() {
-	for _, l := range b.point.Loads {
-		for _, p := range l.Phases {
-			if p.Arrival.Trace == nil {
-				continue
-			}
-			in := b.find("trace." + p.Arrival.Trace.Name)
-			for _, f := range b.traced[in.id].functions {
-				b.traceFunction(in, f)
-			}
+// traceFunctions adds the functions made for a trace to those of a point.
+func (b *builder) traceFunctions(t tracing, functions []spec.Function, places []hcl.Range) ([]spec.Function, []hcl.Range) {
+	for _, f := range t.functions {
+		i := slices.IndexFunc(functions, func(have spec.Function) bool { return have.Name == f.Name })
+		if i < 0 {
+			functions, places = append(functions, f), append(places, t.in.Range)
+			b.parts = append(b.parts, part{value: f})
+			continue
+		}
+		if have := functions[i]; string(have.Args) != string(f.Args) || have.Builtin != f.Builtin || have.Memory != f.Memory {
+			at := t.in.Attrs["map_to"].Range
+			b.report(diag.Problem{ID: "AIN1505", Summary: fmt.Sprintf("%s has a function %q, and there is another of that name", t.in.Scope.Owner, f.Name), At: &at})
 		}
 	}
-}
-
-func (b *builder) traceFunction(in *instance, f spec.Function) {
-	if have := b.point.Function(f.Name); have != nil {
-		if string(have.Args) != string(f.Args) || have.Builtin != f.Builtin || have.Memory != f.Memory {
-			at := in.Attrs["map_to"].Range
-			b.report(diag.Problem{ID: "AIN1505", Summary: fmt.Sprintf("%s has a function %q, and there is another of that name", in.Scope.Owner, f.Name), At: &at})
-		}
-		return
-	}
-	b.point.Functions = append(b.point.Functions, f)
-	b.places[f.Name] = in.Range
+	return functions, places
 }

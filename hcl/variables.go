@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl/decode"
 	"github.com/ainur-faas/ainur/hcl/diag"
+	"github.com/ainur-faas/ainur/hcl/funcs"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -39,7 +39,8 @@ type variable struct {
 type given struct {
 	origin string
 	text   string         // from a flag or the environment, or
-	expr   hcl.Expression // from a file
+	expr   hcl.Expression // from a file, or
+	value  cty.Value      // from a module block
 	at     hcl.Range
 }
 
@@ -57,7 +58,7 @@ func (m *Module) readVariables() hcl.Diagnostics {
 
 func (m *Module) givenValues() (map[string]given, hcl.Diagnostics) {
 	values := map[string]given{}
-	auto, _ := filepath.Glob(filepath.Join(m.root, valueFiles)) // the pattern is well formed
+	auto, _ := filepath.Glob(filepath.Join(m.dir, valueFiles)) // the pattern is well formed
 	var diags hcl.Diagnostics
 	for _, f := range auto {
 		diags = append(diags, m.valueFile(f, values)...)
@@ -99,27 +100,29 @@ func (m *Module) undeclared(name string) diag.Problem {
 
 // fromText is a value given as text. The text becomes a file of its own, so that diagnostics show it.
 func (m *Module) fromText(origin, text string) given {
-	m.files[origin] = &hcl.File{Bytes: []byte(text)}
+	m.top.files[origin] = &hcl.File{Bytes: []byte(text)}
 	end := hcl.Pos{Line: 1, Column: len(text) + 1, Byte: len(text)}
 	return given{origin: origin, text: text, at: hcl.Range{Filename: origin, Start: hcl.InitialPos, End: end}}
 }
 
 // valueFile reads name = value lines.
 func (m *Module) valueFile(path string, values map[string]given) hcl.Diagnostics {
-	src, err := os.ReadFile(path)
+	src, err := m.content(path)
 	if err != nil {
 		return hcl.Diagnostics{diag.Problem{ID: "AIN1002", Summary: fmt.Sprintf("variables: %v", err)}.Diagnostic()}
 	}
-	m.files[path] = &hcl.File{Bytes: src}
-	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
-	if diags.HasErrors() {
-		return hcl.Diagnostics{diag.From("AIN1001", diags[0])}
+	m.top.files[path] = &hcl.File{Bytes: src}
+	body, problem := parseSource(src, path)
+	if problem != nil {
+		return hcl.Diagnostics{problem.Diagnostic()}
 	}
-	attrs, diags := file.Body.JustAttributes()
+	m.meterLoops(body)
+	attrs, diags := body.JustAttributes()
 	for i, d := range diags {
 		diags[i] = diag.From("AIN1101", d)
 	}
-	for name, a := range attrs {
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		a := attrs[name]
 		if m.blocks[addr{"variable", name}] == nil {
 			p := m.undeclared(name)
 			p.At, p.Notes = &a.NameRange, nil
@@ -143,7 +146,7 @@ func (m *Module) variable(name string, g given) (variable, hcl.Diagnostics) {
 		return v, diags
 	}
 	if v.sensitive && g.text != "" {
-		m.files[g.at.Filename] = &hcl.File{Bytes: []byte(spec.Redacted)}
+		m.top.files[g.at.Filename] = &hcl.File{Bytes: []byte(spec.Redacted)}
 	}
 	constraint, defaults := cty.DynamicPseudoType, (*typeexpr.Defaults)(nil)
 	if expr := b.Exprs["type"]; expr != nil {
@@ -151,7 +154,7 @@ func (m *Module) variable(name string, g given) (variable, hcl.Diagnostics) {
 			return v, hcl.Diagnostics{diag.From("AIN1406", diags[0])}
 		}
 	}
-	value, origin, at, diags := m.choose(name, b, g, constraint)
+	value, origin, at, diags := m.valueOf(name, b, g, constraint)
 	if diags.HasErrors() {
 		return v, diags
 	}
@@ -175,9 +178,11 @@ func (m *Module) variable(name string, g given) (variable, hcl.Diagnostics) {
 	return v, m.validate(name, b, v, at)
 }
 
-// choose finds the value of a variable, with its origin and place.
-func (m *Module) choose(name string, b *decode.Block, g given, constraint cty.Type) (cty.Value, string, hcl.Range, hcl.Diagnostics) {
+// valueOf finds the value of a variable, with its origin and place.
+func (m *Module) valueOf(name string, b *decode.Block, g given, constraint cty.Type) (cty.Value, string, hcl.Range, hcl.Diagnostics) {
 	switch {
+	case g.value != cty.NilVal:
+		return g.value, g.origin, g.at, nil
 	case g.expr != nil:
 		v, diags := m.evalPlain("AIN1405", g.expr)
 		return v, g.origin, g.at, diags
@@ -210,9 +215,15 @@ func (m *Module) evalPlain(id string, expr hcl.Expression) (cty.Value, hcl.Diagn
 			Notes: []diag.Note{diag.Remark("a variable is known before everything else")},
 		}.Diagnostic()}
 	}
-	v, diags := expr.Value(&hcl.EvalContext{Functions: m.functions})
+	functions := maps.Clone(m.functions)
+	functions["env"] = funcs.Env(m.opts.Environ)
+	m.steps = 0
+	v, diags := expr.Value(&hcl.EvalContext{Functions: functions})
 	if diags.HasErrors() {
 		return cty.DynamicVal, hcl.Diagnostics{diag.From(id, diags[0])}
+	}
+	if size(v, maxSize) >= maxSize {
+		return cty.DynamicVal, hcl.Diagnostics{large(expr.Range()).Diagnostic()}
 	}
 	return v, nil
 }
@@ -231,6 +242,9 @@ func (m *Module) validate(name string, b *decode.Block, v variable, at hcl.Range
 			continue
 		}
 		ok, _ = ok.Unmark()
+		if !ok.IsKnown() {
+			continue // it depends on facts, or on the point
+		}
 		if ok, err := convert.Convert(ok, cty.Bool); err == nil && !ok.IsNull() && ok.IsKnown() && ok.True() {
 			continue
 		}

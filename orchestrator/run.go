@@ -21,7 +21,7 @@ import (
 )
 
 // Conclude evaluates assertions and outputs over the repeats of each point, by its id.
-type Conclude func(*spec.Experiment, map[string][]spec.RepeatMetrics) ([]spec.Assertion, []spec.Output, hcl.Diagnostics)
+type Conclude func(*spec.Experiment, spec.Run, map[string][]spec.RepeatMetrics) ([]spec.Assertion, []spec.Output, hcl.Diagnostics)
 
 // Options of an execution. All but Progress are required.
 type Options struct {
@@ -204,7 +204,7 @@ func (x *execution) progress(p Progress) {
 
 // conclude evaluates what was measured and seals the run.
 func (x *execution) conclude(ctx context.Context) (*result.Run, hcl.Diagnostics, error) {
-	assertions, outputs, diags := x.Conclude(x.exp, x.metrics)
+	assertions, outputs, diags := x.Conclude(x.exp, spec.Run{ID: x.run.Manifest.RunID, Seed: x.exp.Seed, Started: x.run.Manifest.Started.Format(time.RFC3339)}, x.metrics)
 	interrupted := ctx.Err() != nil
 	if interrupted && len(x.reasons) == 0 {
 		x.invalid("interrupted: the numbers cover a part of the experiment")

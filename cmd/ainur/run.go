@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
+	hcllib "github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
+	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/loadgen/client"
 	"github.com/ainur-faas/ainur/orchestrator"
@@ -29,6 +31,7 @@ type executeFlags struct {
 	experiment string
 	repeat     int
 	seed       uint64
+	from       string // a finished run with the durations for simulate
 }
 
 func (f *executeFlags) add(c *cli, cmd *cobra.Command) {
@@ -57,60 +60,80 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [PATH]",
 		Short: "Run an experiment: start, load, collect, assert, report",
-		Args:  args(cobra.MaximumNArgs(1)),
+		Long: `Runs an experiment on its cluster, or in virtual time when it says simulate
+instead of cluster.`,
+		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.execute(cmd, args, &flags, func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcl.Diagnostics, error) {
-				state, err := orchestrator.OpenState(orchestrator.StateDir())
-				if err != nil {
-					return nil, nil, err
-				}
-				executable, err := os.Executable()
-				if err != nil {
-					return nil, nil, errors.Join(err, state.Close())
-				}
-				host := orchestrator.Local{Executable: executable, State: state, Reclaim: reclaim}
-				run, diags, err := orchestrator.Run(ctx, exp, host, o)
-				return run, diags, errors.Join(err, state.Close())
-			})
+			return c.execute(cmd, args, &flags, schema.Live, runLive)
 		},
 	}
 	flags.add(c, cmd)
 	return cmd
 }
 
+func runLive(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
+	state, err := orchestrator.OpenState(orchestrator.StateDir())
+	if err != nil {
+		return nil, nil, err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, nil, errors.Join(err, state.Close())
+	}
+	host := orchestrator.Local{Executable: executable, State: state, Reclaim: reclaim}
+	run, diags, err := orchestrator.Run(ctx, exp, host, o)
+	return run, diags, errors.Join(err, state.Close())
+}
+
 func (c *cli) simulateCommand() *cobra.Command {
 	var flags executeFlags
-	var from string
 	cmd := &cobra.Command{
 		Use:   "simulate [PATH]",
 		Short: "Run an experiment in virtual time, with the same schedulers",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.execute(cmd, args, &flags, func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcl.Diagnostics, error) {
-				var model sim.Model
-				if from != "" {
-					finished, err := result.Open(from, c.results)
-					if err != nil {
-						return nil, nil, err
-					}
-					if model, err = orchestrator.Measured(finished); err != nil {
-						return nil, nil, err
-					}
-				}
-				return orchestrator.Simulate(ctx, exp, model, o)
-			})
+			return c.execute(cmd, args, &flags, schema.Simulated, nil)
 		},
 	}
 	flags.add(c, cmd)
-	cmd.Flags().StringVar(&from, "from", "", "take durations from a finished run instead of the profiles: id, folder or latest")
+	cmd.Flags().StringVar(&flags.from, "from", "", "take durations from a finished run instead of the profiles: id, folder or latest")
 	return cmd
 }
 
-type executor func(context.Context, *spec.Experiment, orchestrator.Options) (*result.Run, hcl.Diagnostics, error)
+// simulate is the executor of virtual time, with the durations of a finished
+// run, or those of the profiles when from is "".
+func (c *cli) simulate(from string) executor {
+	return func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
+		var model sim.Model
+		if from != "" {
+			finished, err := result.Open(from, c.results)
+			if err != nil {
+				return nil, nil, err
+			}
+			if model, err = orchestrator.Measured(finished); err != nil {
+				return nil, nil, err
+			}
+		}
+		return orchestrator.Simulate(ctx, exp, model, o)
+	}
+}
 
-// execute plans, executes and reports.
-func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, do executor) error {
-	m, exp, err := c.plan(args, flags.experiment)
+type executor func(context.Context, *spec.Experiment, orchestrator.Options) (*result.Run, hcllib.Diagnostics, error)
+
+// execute plans, executes and reports. An experiment that says so is simulated,
+// whatever the engine.
+func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, engine schema.Engine, do executor) error {
+	m, ok := c.load(args, hcl.Options{Facts: localFacts, Measured: flags.from != ""})
+	if !ok {
+		return errSpec
+	}
+	if m.Simulated(flags.experiment) {
+		engine = schema.Simulated
+	}
+	if engine == schema.Simulated {
+		do = c.simulate(flags.from)
+	}
+	exp, err := c.evaluate(m, flags.experiment, engine)
 	if err != nil {
 		return err
 	}
@@ -161,7 +184,7 @@ func (c *cli) answer(run *result.Run) error {
 }
 
 // verdict is the exit code of a run that was reported.
-func verdict(run *result.Run, diags hcl.Diagnostics) error {
+func verdict(run *result.Run, diags hcllib.Diagnostics) error {
 	valid, _ := run.Verdict()
 	switch {
 	case run.Manifest.Interrupted:

@@ -368,7 +368,7 @@ func TestAgentKilled(t *testing.T) {
 		t.Errorf("took %v to end", took)
 	}
 	again := l.ainur(t.Context(), "simulate")
-	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "no profile") {
+	if out, err := again.CombinedOutput(); err != nil || !strings.Contains(string(out), "no profile") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

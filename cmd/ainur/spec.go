@@ -16,6 +16,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/plan"
 )
@@ -33,32 +34,30 @@ func (c *cli) varFlags(cmd *cobra.Command) {
 
 // load reads the experiment at the path in args, or in this folder. Its
 // diagnostics are kept for the end; ok is false when there are errors among them.
-func (c *cli) load(args []string, facts func(spec.Host) (spec.Facts, bool)) (m *hcl.Module, ok bool) {
+func (c *cli) load(args []string, options hcl.Options) (m *hcl.Module, ok bool) {
 	path := "."
 	if len(args) > 0 {
 		path = args[0]
 	}
-	m, diags := hcl.Load(path, hcl.Options{
-		Vars: c.vars, VarFiles: c.varFiles, Environ: os.Environ(), Facts: facts,
-		Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: policy.Builtin()},
-	})
+	options.Version, options.Vars, options.VarFiles, options.Environ = version, c.vars, c.varFiles, os.Environ()
+	options.Policies = hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: policy.Builtin()}
+	m, diags := hcl.Load(path, options)
 	c.files = m.Files()
 	c.diags = append(c.diags, diags...)
 	return m, !diags.HasErrors()
 }
 
-// plan evaluates one experiment with the facts of this host.
-func (c *cli) plan(args []string, name string) (*hcl.Module, *spec.Experiment, error) {
-	m, ok := c.load(args, localFacts)
-	if !ok {
-		return nil, nil, errSpec
-	}
-	exp, diags := m.Experiment(name)
+// evaluate evaluates one experiment for an engine.
+func (c *cli) evaluate(m *hcl.Module, name string, engine schema.Engine) (*spec.Experiment, error) {
+	exp, diags := m.Experiment(name, engine)
 	c.diags = append(c.diags, diags...)
 	if diags.HasErrors() {
-		return nil, nil, errSpec
+		return nil, errSpec
 	}
-	return m, exp, nil
+	if err := plan.CheckBudget(exp); err != nil {
+		return nil, exit(exitSpec, err)
+	}
+	return exp, nil
 }
 
 // localFacts are the facts of hosts that are this one.
@@ -75,13 +74,10 @@ func (c *cli) validateCommand() *cobra.Command {
 		Short: "Check an experiment: syntax, references, types, units",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			m, ok := c.load(args, nil)
-			if !ok {
-				return errSpec
-			}
+			m, ok := c.load(args, hcl.Options{})
 			diags := m.Validate()
 			c.diags = append(c.diags, diags...)
-			if diags.HasErrors() {
+			if !ok || diags.HasErrors() {
 				return errSpec
 			}
 			if c.output != "json" {
@@ -108,7 +104,11 @@ func (c *cli) planCommand() *cobra.Command {
 		Short: "Show what a run would do: points, repeats, duration, calls",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, exp, err := c.plan(args, experiment)
+			m, ok := c.load(args, hcl.Options{Facts: localFacts})
+			if !ok {
+				return errSpec
+			}
+			exp, err := c.evaluate(m, experiment, 0)
 			if err != nil {
 				return err
 			}

@@ -43,8 +43,10 @@ type Decoder struct {
 	// Eval evaluates an expression. After an error reported elsewhere it
 	// returns an unknown value and no diagnostics.
 	Eval func(hcl.Expression, Scope) (cty.Value, hcl.Diagnostics)
-	// Policies by argument: queue, keepalive, policy.
+	// Policies by argument: queue, keepalive, policy. An argument that has none
+	// takes the names of its schema.
 	Policies map[string]Policy
+	defaults map[*schema.Attr]Attr
 }
 
 // Block is a decoded block.
@@ -65,6 +67,15 @@ type Attr struct {
 	Value cty.Value // for references to it: durations are seconds, sizes bytes
 	Range hcl.Range // of its expression, or of the block's header
 	Given bool      // in the source, and not null
+
+	standard cty.Value // what the argument is when it is not given
+	lacking  []lack
+}
+
+// lack is something valid that engines do not have yet.
+type lack struct {
+	engines schema.Engine
+	what    string // isolation = "docker"
 }
 
 // Get returns the argument called name, or the zero T when it has no value.
@@ -117,7 +128,7 @@ func (d *Decoder) Block(src *hclsyntax.Block, def *schema.Block, scope Scope) (*
 func (d *Decoder) body(b *Block, body *hclsyntax.Body, def *schema.Block) (diags hcl.Diagnostics) {
 	if def.Variants != nil {
 		if def = def.Variant(b.Label); def == nil {
-			return nil // reported by schema.Check
+			def = &schema.Block{Type: b.Type} // reported by schema.Check
 		}
 	}
 	b.Def, b.Attrs, b.Exprs = def, map[string]Attr{}, map[string]hcl.Expression{}
@@ -133,7 +144,7 @@ func (d *Decoder) body(b *Block, body *hclsyntax.Body, def *schema.Block) (diags
 			b.Exprs[a.Name] = src.Expr
 		}
 		switch {
-		case a.Type.Kind == schema.Later, a.Type.Kind == schema.Expr:
+		case a.Type.Kind == schema.Expr:
 		case a.Type.Kind == schema.Policy:
 			attr, more := d.policy(b, a, src, body)
 			diags = append(diags, more...)
@@ -147,6 +158,61 @@ func (d *Decoder) body(b *Block, body *hclsyntax.Body, def *schema.Block) (diags
 	return diags
 }
 
+// Lacking lists what of b an engine does not have yet: a problem for each
+// argument, value and block.
+func (b *Block) Lacking(engine schema.Engine) (problems []diag.Problem) {
+	refuse := func(at hcl.Range, what string) {
+		how := "run"
+		if engine == schema.Simulated {
+			how = "simulate"
+		}
+		problems = append(problems, diag.Problem{
+			ID: "AIN1111", Summary: fmt.Sprintf("this version cannot %s %s yet", how, what), At: &at,
+			Notes: []diag.Note{diag.Remark("it is valid, and refused rather than ignored")},
+		})
+	}
+	if b.Def.Lacking&engine != 0 {
+		refuse(b.Range, b.Scope.Owner)
+		return problems
+	}
+	for _, def := range b.Def.Attrs {
+		a := b.Attrs[def.Name]
+		if expr := b.Exprs[def.Name]; def.Lacking&engine != 0 && expr != nil && !b.standard(def) {
+			refuse(expr.Range(), fmt.Sprintf("%s of %s", def.Name, b.Scope.Owner))
+			continue
+		}
+		for _, l := range a.lacking {
+			if l.engines&engine != 0 {
+				refuse(a.Range, fmt.Sprintf("%s in %s", l.what, b.Scope.Owner))
+			}
+		}
+	}
+	for _, inner := range b.Blocks {
+		problems = append(problems, inner.Lacking(engine)...)
+	}
+	return problems
+}
+
+// standard reports whether an argument has the value it would have without being given.
+func (b *Block) standard(def schema.Attr) bool {
+	a, given := b.Attrs[def.Name]
+	if !given || !a.Given {
+		return given // Exprs are evaluated later: given is given
+	}
+	return def.Default != "" && a.Go != nil && a.Value.IsWhollyKnown() && a.Value.RawEquals(a.standard)
+}
+
+// Standard is a block of def whose arguments all have their defaults.
+func (d *Decoder) Standard(def *schema.Block, at hcl.Range) *Block {
+	b := &Block{Type: def.Type, Def: def, Range: at, Attrs: map[string]Attr{}}
+	for i := range def.Attrs {
+		if a := &def.Attrs[i]; a.Type.Kind != schema.Expr && a.Type.Kind != schema.Policy {
+			b.Attrs[a.Name] = d.standard(a)
+		}
+	}
+	return b
+}
+
 // inner decodes a block inside another, which a dynamic block may make many of.
 func (d *Decoder) inner(src *hclsyntax.Block, parent *schema.Block, scope Scope) ([]*Block, hcl.Diagnostics) {
 	if src.Type == "dynamic" && len(src.Labels) == 1 {
@@ -155,9 +221,10 @@ func (d *Decoder) inner(src *hclsyntax.Block, parent *schema.Block, scope Scope)
 		}
 	}
 	def := parent.Block(src.Type)
-	if def == nil || def.Policy != "" || def.Label != "" && len(src.Labels) != 1 {
+	if def == nil || def.Policy != "" || (def.Label != "") != (len(src.Labels) == 1) || len(src.Labels) > 1 {
 		return nil, nil // a policy is decoded with its argument, a mistake is reported by schema.Check
 	}
+	scope.Owner = schema.Owner(src.Type, src.Labels...) + " of " + scope.Owner
 	b, diags := d.Block(src, def, scope)
 	return []*Block{b}, diags
 }
@@ -182,6 +249,7 @@ func (d *Decoder) dynamic(src *hclsyntax.Block, def *schema.Block, scope Scope) 
 				continue
 			}
 			b.Label = label
+			b.Scope.Owner = schema.Owner(def.Type, label) + " of " + scope.Owner
 		}
 		diags = append(diags, d.body(b, content, def)...)
 		blocks = append(blocks, b)

@@ -17,6 +17,7 @@ import (
 	"github.com/ainur-faas/ainur/hcl/registry"
 	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/hcl/units"
 )
 
 // policy decodes the short form `queue = "sjf"` or the long form `queue "ttl" { idle = "1m" }`.
@@ -34,39 +35,105 @@ func (d *Decoder) policy(b *Block, def *schema.Attr, short *hclsyntax.Attribute,
 			Related: []diag.Related{{At: short.SrcRange, Label: "the short form is here"}}, Notes: []diag.Note{diag.Help("keep one of them")},
 		}.Diagnostic()}
 	}
-	var name Attr
-	var at hcl.Range
-	options := &hclsyntax.Body{}
+	c := choice{def: def}
 	if long != nil {
-		name = Attr{Go: long.Labels[0], Value: cty.StringVal(long.Labels[0]), Range: long.LabelRanges[0], Given: true}
-		at, options = long.DefRange(), long.Body
+		c.Attr = Attr{Go: long.Labels[0], Value: cty.StringVal(long.Labels[0]), Range: long.LabelRanges[0], Given: true}
+		c.at, c.options = long.DefRange(), long.Body.Attributes
 	} else {
 		text := *def
 		text.Type.Kind = schema.String
+		text.Lacking = 0
 		var diags hcl.Diagnostics
-		if name, diags = d.attr(&text, short, b); diags.HasErrors() || name.Go == nil {
-			return name, diags
+		if short == nil {
+			if c.Attr = d.standard(&text); def.Default != "" {
+				c.Go = strings.Trim(def.Default, `"`)
+			}
+			c.Range = b.Range
+		} else if c.Attr, diags = d.attr(&text, short, b); diags.HasErrors() {
+			return c.Attr, diags
 		}
-		at = name.Range
+		if c.Go == nil {
+			return c.Attr, nil
+		}
+		c.at = c.Range
+		if options := body.Attributes["options"]; options != nil && b.Def.Attr("options") != nil {
+			if c.options, diags = optionObject(options.Expr); diags.HasErrors() {
+				return c.Attr, diags
+			}
+		}
 	}
-	named, diags := d.named(def.Name, name, at, options, b.Scope)
-	if name.Go = nil; !diags.HasErrors() && len(named.Options) > 0 {
-		name.Go = named
+	c.name, _ = c.Go.(string)
+	c.Go = nil
+	c.translate(short)
+	named, diags := d.named(&c, b.Scope)
+	if !diags.HasErrors() && len(named.Options) > 0 {
+		c.Go = named
 	}
-	return name, diags
+	return c.Attr, diags
 }
 
-// named checks the policy and its options with the registry, which fills in defaults.
-func (d *Decoder) named(kind string, name Attr, at hcl.Range, body *hclsyntax.Body, scope Scope) (spec.Named, hcl.Diagnostics) {
-	n := spec.Named{Name: name.Go.(string)}
-	policies := d.Policies[kind]
-	if policies == nil {
-		panic("hcl: no registry for " + kind)
+// choice is a policy that was chosen.
+type choice struct {
+	Attr
+	def     *schema.Attr
+	name    string
+	at      hcl.Range // of the whole
+	options hclsyntax.Attributes
+}
+
+// translate makes of a name that others use ours, and of a duration the policy
+// that it is an option of.
+func (c *choice) translate(short *hclsyntax.Attribute) {
+	if ours := c.def.Type.Aliases[c.name]; ours != "" {
+		c.name, c.Value = ours, cty.StringVal(ours)
+	}
+	name, option, ok := strings.Cut(c.def.Type.Duration, ".")
+	if _, err := units.Duration(c.name); ok && err == nil && short != nil {
+		c.name, c.Value = name, cty.StringVal(name)
+		c.options = hclsyntax.Attributes{option: short}
+	}
+}
+
+// optionObject is the fields of `options = { ... }` as arguments.
+func optionObject(expr hclsyntax.Expression) (hclsyntax.Attributes, hcl.Diagnostics) {
+	object, ok := expr.(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return nil, hcl.Diagnostics{problem("AIN1203", expr.Range(), "options wants an object", "write options = { name = value }")}
+	}
+	attributes := hclsyntax.Attributes{}
+	for _, item := range object.Items {
+		name := hcl.ExprAsKeyword(item.KeyExpr)
+		if v, diags := item.KeyExpr.Value(nil); name == "" && !diags.HasErrors() {
+			name = word(v)
+		}
+		if name == "" {
+			return nil, hcl.Diagnostics{problem("AIN1203", item.KeyExpr.Range(), "the name of an option is written out", "")}
+		}
+		attributes[name] = &hclsyntax.Attribute{
+			Name: name, Expr: item.ValueExpr, NameRange: item.KeyExpr.Range(), SrcRange: hcl.RangeBetween(item.KeyExpr.Range(), item.ValueExpr.Range()),
+		}
+	}
+	return attributes, nil
+}
+
+// named checks the policy and its options with the registry, which fills in
+// defaults. A policy that the language has and the registry does not is valid,
+// and lacking.
+func (d *Decoder) named(c *choice, scope Scope) (spec.Named, hcl.Diagnostics) {
+	n := spec.Named{Name: c.name}
+	kind, policies := c.def.Name, d.Policies[c.def.Name]
+	if policies == nil || slices.Contains(c.def.Type.Values, n.Name) && !slices.Contains(policies.Names(), n.Name) {
+		if !slices.Contains(c.def.Type.Values, n.Name) {
+			return n, unknownPolicy(c, c.def.Type.Values)
+		}
+		c.lacking = []lack{{schema.Both, fmt.Sprintf("%s %q", kind, n.Name)}}
+		n.Options = json.RawMessage("{}")
+		return n, d.evaluateAll(c.options, scope)
 	}
 	var placed hcl.Diagnostics
 	unknown := false
 	err := policies.Check(n.Name, func(into any) (err error) {
-		if placed, unknown = d.options(into, kind, body, scope); placed.HasErrors() {
+		if placed, unknown = d.options(into, kind, c.options, scope); placed.HasErrors() {
 			return placed
 		}
 		n.Options, err = json.Marshal(into)
@@ -77,21 +144,40 @@ func (d *Decoder) named(kind string, name Attr, at hcl.Range, body *hclsyntax.Bo
 	case placed.HasErrors():
 		return n, placed
 	case errors.As(err, &missing):
-		r := name.Range
-		return n, hcl.Diagnostics{diag.Problem{
-			ID: "AIN1201", Summary: missing.Error(), At: &r, Suggest: diag.Suggest(n.Name, missing.Known),
-			Notes: []diag.Note{diag.Help("known: %s", strings.Join(missing.Known, ", "))},
-		}.Diagnostic()}
+		return n, unknownPolicy(c, missing.Known)
 	case err != nil && !unknown:
-		return n, hcl.Diagnostics{problem("AIN1203", at, fmt.Sprintf("%s %s: %v", kind, n.Name, err), "")}
+		return n, hcl.Diagnostics{problem("AIN1203", c.at, fmt.Sprintf("%s %s: %v", kind, n.Name, err), "")}
 	case unknown:
 		n.Options = nil
 	}
 	return n, placed
 }
 
+// evaluateAll evaluates options of a policy whose options are not known yet.
+func (d *Decoder) evaluateAll(options hclsyntax.Attributes, scope Scope) (diags hcl.Diagnostics) {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		_, more := d.Eval(options[name].Expr, scope)
+		diags = append(diags, more...)
+	}
+	return diags
+}
+
+func unknownPolicy(c *choice, known []string) hcl.Diagnostics {
+	known = slices.Concat(known, c.def.Type.Values)
+	slices.Sort(known)
+	known = slices.Compact(known)
+	kind := c.def.Name + " policy"
+	if c.def.Name == "policy" {
+		kind = "balancer policy"
+	}
+	return hcl.Diagnostics{diag.Problem{
+		ID: "AIN1201", Summary: fmt.Sprintf("unknown %s %q", kind, c.name), At: &c.Range, Suggest: diag.Suggest(c.name, known),
+		Notes: []diag.Note{diag.Help("known: %s", strings.Join(known, ", "))},
+	}.Rename(c.Range, c.name).Diagnostic()}
+}
+
 // options fills the struct at into from the arguments that its hcl tags name.
-func (d *Decoder) options(into any, kind string, body *hclsyntax.Body, scope Scope) (diags hcl.Diagnostics, unknown bool) {
+func (d *Decoder) options(into any, kind string, given hclsyntax.Attributes, scope Scope) (diags hcl.Diagnostics, unknown bool) {
 	fields := map[string]reflect.Value{}
 	v := reflect.ValueOf(into).Elem()
 	for i := range v.NumField() {
@@ -100,8 +186,8 @@ func (d *Decoder) options(into any, kind string, body *hclsyntax.Body, scope Sco
 		}
 	}
 	known := slices.Sorted(maps.Keys(fields))
-	for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
-		src := body.Attributes[name]
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		src := given[name]
 		field, ok := fields[name]
 		if !ok {
 			p := diag.Problem{ID: "AIN1102", Summary: fmt.Sprintf("unknown option %q of this %s", name, kind), At: &src.NameRange, Suggest: diag.Suggest(name, known)}
@@ -110,7 +196,7 @@ func (d *Decoder) options(into any, kind string, body *hclsyntax.Body, scope Sco
 			} else if len(p.Suggest) == 0 {
 				p.Notes = []diag.Note{diag.Help("its options are %s", strings.Join(known, ", "))}
 			}
-			diags = append(diags, p.Diagnostic())
+			diags = append(diags, p.Rename(src.NameRange, name).Diagnostic())
 			continue
 		}
 		def := &schema.Attr{Name: name, Type: schema.Type{Kind: optionKind(field.Type())}, Required: true}

@@ -12,7 +12,7 @@ import (
 // ID is the address of the block that v stands for, such as worker.pool["w1"],
 // or "". Every block's value has it as the attribute id.
 func ID(v cty.Value) string {
-	if !v.IsKnown() || v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute("id") {
+	if v.IsMarked() || !v.IsKnown() || v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute("id") {
 		return ""
 	}
 	id := v.GetAttr("id")
@@ -24,6 +24,9 @@ func ID(v cty.Value) string {
 
 // KindOf is the kind of block an address names.
 func KindOf(id string) string {
+	for strings.HasPrefix(id, "module.") {
+		_, id, _ = strings.Cut(strings.TrimPrefix(id, "module."), ".")
+	}
 	kind, rest, _ := strings.Cut(id, ".")
 	if kind == "cluster" && strings.Contains(rest, ".host.") {
 		return "host"
@@ -33,7 +36,7 @@ func KindOf(id string) string {
 
 // refs returns the addresses in v, alone or in a list, map or object. An
 // unknown element makes the result nil.
-func (c converter) refs(v cty.Value) ([]string, error) {
+func (c *converter) refs(v cty.Value) ([]string, error) {
 	t := c.def.Type
 	if id := ID(v); id != "" {
 		for _, kind := range t.Of {
@@ -72,7 +75,7 @@ func (c converter) refs(v cty.Value) ([]string, error) {
 	return ids, nil
 }
 
-func (c converter) wrongRef(got string) error {
+func (c *converter) wrongRef(got string) error {
 	kinds := c.def.Type.Of
 	example := kinds[0] + ".NAME"
 	if kinds[0] == "host" {

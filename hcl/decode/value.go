@@ -3,6 +3,7 @@ package decode
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -23,34 +24,56 @@ import (
 
 // attr decodes an argument; an absent or null one has its default.
 func (d *Decoder) attr(def *schema.Attr, src *hclsyntax.Attribute, b *Block) (Attr, hcl.Diagnostics) {
-	if src != nil {
-		v, diags := d.Eval(src.Expr, b.Scope)
-		if diags.HasErrors() {
-			return Attr{Value: cty.DynamicVal, Range: src.Expr.Range(), Given: true}, diags
-		}
-		if v.ContainsMarked() {
-			return Attr{Value: cty.DynamicVal, Range: src.Expr.Range(), Given: true}, hcl.Diagnostics{sensitive(src.Expr.Range())}
-		}
-		if !v.IsNull() {
-			return d.Convert(def, v, src.Expr)
-		}
+	standard := d.standard(def)
+	if src == nil {
+		standard.Range = b.Range
+		return standard, nil
+	}
+	at := src.Expr.Range()
+	wrong := Attr{Value: cty.DynamicVal, Range: at, Given: true}
+	v, diags := d.Eval(src.Expr, b.Scope)
+	if diags.HasErrors() {
+		return wrong, diags
+	}
+	if def.Type.Kind == schema.Secret {
+		v, _ = v.UnmarkDeep()
+	} else if v.ContainsMarked() {
+		return wrong, hcl.Diagnostics{sensitive(at)}
+	}
+	if v.IsNull() {
 		if def.Required {
-			return Attr{Value: cty.DynamicVal, Range: src.Expr.Range(), Given: true},
-				hcl.Diagnostics{problem("AIN1103", src.Expr.Range(), fmt.Sprintf("%q is null and is required", def.Name), "")}
+			return wrong, hcl.Diagnostics{problem("AIN1103", at, fmt.Sprintf("%q is null and is required", def.Name), "")}
 		}
+		standard.Range = b.Range
+		return standard, nil
 	}
-	absent := Attr{Value: cty.NullVal(valueType(def.Type.Kind)), Range: b.Range}
-	if def.Default == "" {
-		return absent, nil
-	}
-	expr, diags := hclsyntax.ParseExpression([]byte(def.Default), "default of "+def.Name, hcl.InitialPos)
-	v, more := expr.Value(nil)
-	if diags = append(diags, more...); diags.HasErrors() {
-		panic("schema: default of " + def.Name + ": " + diags.Error())
-	}
-	a, diags := d.Convert(def, v, expr)
-	a.Given, a.Range = false, b.Range
+	a, diags := d.Convert(def, v, src.Expr)
+	a.standard = standard.Value
 	return a, diags
+}
+
+// standard is the argument when it is not given; its Range is not set.
+func (d *Decoder) standard(def *schema.Attr) Attr {
+	if a, ok := d.defaults[def]; ok {
+		return a
+	}
+	a := Attr{Value: cty.NullVal(valueType(def.Type.Kind))}
+	if def.Default != "" {
+		expr, diags := hclsyntax.ParseExpression([]byte(def.Default), "default of "+def.Name, hcl.InitialPos)
+		v, more := expr.Value(nil)
+		if diags = append(diags, more...); !diags.HasErrors() {
+			a, diags = d.Convert(def, v, expr)
+		}
+		if diags.HasErrors() {
+			panic("schema: default of " + def.Name + ": " + diags.Error())
+		}
+		a.Given, a.standard = false, a.Value
+	}
+	if d.defaults == nil {
+		d.defaults = map[*schema.Attr]Attr{}
+	}
+	d.defaults[def] = a
+	return a
 }
 
 // valueType is the type of the value that a reference to an argument has.
@@ -58,11 +81,11 @@ func valueType(k schema.Kind) cty.Type {
 	switch k {
 	case schema.String, schema.Enum, schema.Policy:
 		return cty.String
-	case schema.Number, schema.Int, schema.Duration, schema.Bytes, schema.Rate:
+	case schema.Number, schema.Int, schema.Duration, schema.Bytes, schema.Rate, schema.Bits:
 		return cty.Number
 	case schema.Bool:
 		return cty.Bool
-	case schema.Strings:
+	case schema.Strings, schema.Enums:
 		return cty.List(cty.String)
 	case schema.Map:
 		return cty.Map(cty.String)
@@ -73,12 +96,17 @@ func valueType(k schema.Kind) cty.Type {
 // Convert gives v, the value of expr, the type of an argument.
 func (d *Decoder) Convert(def *schema.Attr, v cty.Value, expr hcl.Expression) (Attr, hcl.Diagnostics) {
 	a := Attr{Value: cty.UnknownVal(valueType(def.Type.Kind)), Range: expr.Range(), Given: true}
-	if !v.IsKnown() || def.Type.Kind != schema.Any && def.Type.Kind != schema.Ref && !v.IsWhollyKnown() {
+	kind := def.Type.Kind
+	if !v.IsKnown() || kind != schema.Any && kind != schema.Ref && kind != schema.Object && !v.IsWhollyKnown() {
 		return a, nil
 	}
 	c := converter{def: def, expr: expr}
 	var err error
+	if kind == schema.Object {
+		return d.object(def, v, expr)
+	}
 	a.Go, a.Value, err = c.convert(v)
+	a.lacking = c.lacking
 	var wrong *Wrong
 	switch {
 	case err == nil:
@@ -92,6 +120,9 @@ func (d *Decoder) Convert(def *schema.Attr, v cty.Value, expr hcl.Expression) (A
 		at := expr.Range()
 		p.At = &at
 	}
+	if p.At.Start == expr.Range().Start {
+		p = p.Rename(*p.At, word(v))
+	}
 	return Attr{Value: cty.UnknownVal(valueType(def.Type.Kind)), Range: expr.Range(), Given: true}, hcl.Diagnostics{p.Diagnostic()}
 }
 
@@ -100,17 +131,82 @@ type Wrong struct{ diag.Problem }
 
 func (w *Wrong) Error() string { return w.Summary }
 
-type converter struct {
-	def  *schema.Attr
-	expr hcl.Expression
+// word is v when it is a string, for a fix.
+func word(v cty.Value) string {
+	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+		return v.AsString()
+	}
+	return ""
 }
 
-func (c converter) convert(v cty.Value) (any, cty.Value, error) {
+// object decodes an object with known fields; its Go is a *Block.
+func (d *Decoder) object(def *schema.Attr, v cty.Value, expr hcl.Expression) (Attr, hcl.Diagnostics) {
+	a := Attr{Value: cty.DynamicVal, Range: expr.Range(), Given: true}
+	if t := v.Type(); !t.IsObjectType() && !t.IsMapType() {
+		return a, hcl.Diagnostics{problem("AIN1203", expr.Range(), fmt.Sprintf("%s: want an object, got %s", def.Name, t.FriendlyName()), "")}
+	}
+	var diags hcl.Diagnostics
+	b := &Block{Type: def.Name, Range: expr.Range(), Scope: Scope{Owner: def.Name}, Attrs: map[string]Attr{}}
+	fields := v.AsValueMap()
+	var names []string
+	for i := range def.Type.Fields {
+		field := &def.Type.Fields[i]
+		names = append(names, field.Name)
+		value, given := fields[field.Name]
+		switch {
+		case given && !value.IsNull():
+			var more hcl.Diagnostics
+			b.Attrs[field.Name], more = d.Convert(field, value, part(expr, field.Name))
+			diags = append(diags, more...)
+		case field.Required:
+			diags = append(diags, problem("AIN1103", expr.Range(), fmt.Sprintf("%s needs %q", def.Name, field.Name), field.Doc))
+		default:
+			b.Attrs[field.Name] = d.standard(field)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(names, name) {
+			at := KeyRange(expr, name)
+			p := diag.Problem{ID: "AIN1102", Summary: fmt.Sprintf("unknown field %q in %s", name, def.Name), At: &at, Suggest: diag.Suggest(name, names)}
+			if len(p.Suggest) == 0 {
+				p.Notes = []diag.Note{diag.Help("it takes %s", strings.Join(names, ", "))}
+			}
+			diags = append(diags, p.Rename(at, name).Diagnostic())
+		}
+	}
+	if !diags.HasErrors() {
+		a.Go, a.Value = b, cty.ObjectVal(b.Object())
+	}
+	return a, diags
+}
+
+// KeyRange is where an object constructor has a key, or all of expr when it is computed.
+func KeyRange(expr hcl.Expression, name string) hcl.Range {
+	if object, ok := expr.(*hclsyntax.ObjectConsExpr); ok {
+		for _, item := range object.Items {
+			if hcl.ExprAsKeyword(item.KeyExpr) == name {
+				return item.KeyExpr.Range()
+			}
+			if v, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && word(v) == name {
+				return item.KeyExpr.Range()
+			}
+		}
+	}
+	return expr.Range()
+}
+
+type converter struct {
+	def     *schema.Attr
+	expr    hcl.Expression
+	lacking []lack // found in the value
+}
+
+func (c *converter) convert(v cty.Value) (any, cty.Value, error) {
 	t := c.def.Type
 	switch t.Kind {
 	case schema.Any:
 		return v, v, nil
-	case schema.Ref:
+	case schema.Ref, schema.Secret:
 		ids, err := c.refs(v)
 		if err != nil {
 			return nil, cty.NilVal, err
@@ -121,7 +217,13 @@ func (c converter) convert(v cty.Value) (any, cty.Value, error) {
 		return d, funcs.Number(d.Seconds()), c.check(float64(d), err)
 	case schema.Bytes:
 		n, err := size(v, c.expr)
+		if err == nil && int64(n) < t.Min && n >= 0 {
+			err = fmt.Errorf("want at least %s", units.FormatBytes(spec.Bytes(t.Min)))
+		}
 		return n, cty.NumberIntVal(int64(n)), c.check(float64(n), err)
+	case schema.Bits:
+		n, err := bandwidth(v, c.expr)
+		return n, funcs.Number(n), c.check(n, err)
 	case schema.Rate:
 		r, err := rate(v, c.expr)
 		return r, funcs.Number(r), c.check(r, err)
@@ -151,14 +253,22 @@ func (c converter) convert(v cty.Value) (any, cty.Value, error) {
 		if t.Max > 0 && n > t.Max {
 			return nil, cty.NilVal, fmt.Errorf("want at most %d, got %d", t.Max, n)
 		}
+		if n >= 0 && n < t.Min {
+			return nil, cty.NilVal, fmt.Errorf("want at least %d, got %d", t.Min, n)
+		}
 		return n, conv, c.check(float64(n), nil)
-	case schema.Strings:
+	case schema.Strings, schema.Enums:
 		list := []string{}
 		for _, s := range conv.Elements() {
 			if s.IsNull() {
 				return nil, cty.NilVal, errors.New("the list holds a null")
 			}
 			list = append(list, s.AsString())
+			if t.Kind == schema.Enums {
+				if err := c.enum(s.AsString()); err != nil {
+					return nil, cty.NilVal, err
+				}
+			}
 		}
 		return list, conv, nil
 	case schema.Map:
@@ -175,7 +285,7 @@ func (c converter) convert(v cty.Value) (any, cty.Value, error) {
 }
 
 // check refuses numbers out of the range of the argument.
-func (c converter) check(f float64, err error) error {
+func (c *converter) check(f float64, err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -189,24 +299,36 @@ func (c converter) check(f float64, err error) error {
 	return nil
 }
 
-func (c converter) enum(s string) error {
+func (c *converter) enum(s string) error {
 	t := c.def.Type
 	if slices.Contains(t.Values, s) {
+		if in := t.Lacking[s]; in != 0 {
+			c.lacking = append(c.lacking, lack{in, fmt.Sprintf("%s %q", c.def.Name, s)})
+		}
 		return nil
 	}
-	p := diag.Problem{ID: "AIN1202", Summary: fmt.Sprintf("%q is no %s", s, c.def.Name)}
-	switch {
-	case slices.Contains(t.Later, s):
-		quoted := make([]string, len(t.Values))
-		for i, v := range t.Values {
-			quoted[i] = fmt.Sprintf("%q", v)
-		}
-		p.ID, p.Summary = "AIN1111", fmt.Sprintf("only %s = %s is supported by this version", c.def.Name, diag.Or(quoted))
-	default:
-		p.Suggest = diag.Suggest(s, t.Values)
+	p := diag.Problem{ID: "AIN1202", Summary: fmt.Sprintf("%q is no %s", s, c.def.Name), Suggest: diag.Suggest(s, t.Values)}
+	if len(t.Values) > 0 {
 		p.Notes = []diag.Note{diag.Help("%s is one of %s", c.def.Name, strings.Join(t.Values, ", "))}
 	}
+	if t.Kind == schema.Enums {
+		at := element(c.expr, s)
+		p.At = &at
+		p = p.Rename(at, s)
+	}
 	return &Wrong{p}
+}
+
+// element is where a list constructor has a string, or all of expr.
+func element(expr hcl.Expression, s string) hcl.Range {
+	if list, ok := expr.(*hclsyntax.TupleConsExpr); ok {
+		for _, e := range list.Exprs {
+			if v, diags := e.Value(nil); !diags.HasErrors() && word(v) == s {
+				return e.Range()
+			}
+		}
+	}
+	return expr.Range()
 }
 
 // quantity reads text with a unit, or a computed number of base units. A
@@ -257,6 +379,14 @@ func rate(v cty.Value, expr hcl.Expression) (float64, error) {
 	return quantity(v, expr, units.Rate, 1, diag.Problem{
 		ID: "AIN1204", Summary: "a rate needs a unit", Label: "this is a bare number",
 		Notes: []diag.Note{diag.Help("write \"%s/s\" for calls per second or \"%s/m\" for calls per minute", n, n)},
+	})
+}
+
+func bandwidth(v cty.Value, expr hcl.Expression) (float64, error) {
+	n := number(v)
+	return quantity(v, expr, units.Bits, 1, diag.Problem{
+		ID: "AIN1204", Summary: "a bandwidth needs a unit", Label: "this is a bare number",
+		Notes: []diag.Note{diag.Help("write \"%sGbit/s\" or \"%sMbit/s\"", n, n)},
 	})
 }
 

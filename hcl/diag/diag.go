@@ -29,6 +29,32 @@ type Problem struct {
 	Related []Related  // other places that matter
 	Lines   []Line     // source lines shown in place of At's
 	Notes   []Note     // below
+	Fix     []Edit     // certain to mend it, all together; nil when it is not certain what was meant
+}
+
+// Edit replaces a stretch of source.
+type Edit struct {
+	At   hcl.Range
+	Text string
+}
+
+// Rename offers to write the only suggestion over the word at a place, where it
+// may be in quotes, if it is close enough to be certain.
+func (p Problem) Rename(at hcl.Range, word string) Problem {
+	if len(p.Suggest) != 1 || distance(strings.ToLower(word), p.Suggest[0]) > max(1, len(word)/4) {
+		return p
+	}
+	text := p.Suggest[0]
+	switch at.End.Byte - at.Start.Byte {
+	case len(word):
+	case len(word) + 2:
+		text = `"` + text + `"`
+	default:
+		return p // not written as such: an escape, or a template
+	}
+	p.Fix = []Edit{{at, text}}
+	p.Notes = append(p.Notes, Note{"fix", "rename it, or run `ainur validate --fix`"})
+	return p
 }
 
 // Related is another place that matters to a Problem.

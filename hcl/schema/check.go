@@ -38,6 +38,7 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, owner string, at hcl.Ra
 		for _, b := range body.Blocks {
 			c.report(diag.Problem{ID: "AIN1101", Summary: owner + " takes no blocks", At: &b.TypeRange, Notes: []diag.Note{diag.Help("write %s = ...", b.Type)}})
 		}
+		c.missing(body, def, owner, at, nil, nil)
 		return
 	}
 	in := ""
@@ -49,12 +50,11 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, owner string, at hcl.Ra
 		a := body.Attributes[name]
 		attr := def.Attr(name)
 		switch {
-		case attr != nil && attr.Type.Kind == Later:
-			c.report(diag.Problem{ID: "AIN1111", Summary: fmt.Sprintf("%s is not in this version", name), At: &a.NameRange, Notes: []diag.Note{diag.Help("%s", attr.Doc)}})
 		case attr != nil, name == "for_each" && def.ForEach:
 		case def.Block(name) != nil:
 			c.report(diag.Problem{ID: "AIN1107", Summary: fmt.Sprintf("%q is a block%s", name, in), At: &a.NameRange, Notes: []diag.Note{diag.Help("write %s { ... }, without =", head(def.Block(name)))}})
 			meant[name] = true
+			meant[def.Block(name).Unless] = true
 		default:
 			c.unknown(a, body, def, in, meant)
 		}
@@ -63,8 +63,14 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, owner string, at hcl.Ra
 	for _, b := range body.Blocks {
 		c.block(b, def, in, meant, count)
 	}
+	c.missing(body, def, owner, at, meant, count)
+}
+
+// missing reports what def requires and body lacks.
+func (c *checker) missing(body *hclsyntax.Body, def *Block, owner string, at hcl.Range, meant map[string]bool, count map[string]*hclsyntax.Block) {
+	given := func(name string) bool { return body.Attributes[name] != nil || count[name] != nil }
 	for _, a := range def.Attrs {
-		if !a.Required || meant[a.Name] || body.Attributes[a.Name] != nil || a.Unless != "" && (count[a.Unless] != nil || body.Attributes[a.Unless] != nil) || count[a.Name] != nil {
+		if !a.Required || meant[a.Name] || given(a.Name) || a.Unless != "" && given(a.Unless) {
 			continue
 		}
 		alternative := ""
@@ -74,9 +80,41 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, owner string, at hcl.Ra
 		c.report(diag.Problem{ID: "AIN1103", Summary: fmt.Sprintf("%s needs %q%s", owner, a.Name, alternative), At: &at, Notes: []diag.Note{diag.Help("%s: %s", a.Name, a.about())}})
 	}
 	for _, b := range def.Blocks {
-		if b.Required && count[b.Type] == nil && !meant[b.Type] {
+		if b.Required && !given(b.Type) && !meant[b.Type] && (b.Unless == "" || !given(b.Unless)) {
 			c.report(diag.Problem{ID: "AIN1103", Summary: fmt.Sprintf("%s needs a %s block", owner, b.Type), At: &at, Notes: []diag.Note{diag.Help("%s: %s", head(b), b.Doc)}})
 		}
+	}
+	c.alternatives(body, def, owner, at, meant)
+}
+
+// alternatives checks the arguments of which one has to be given, and the others not.
+func (c *checker) alternatives(body *hclsyntax.Body, def *Block, owner string, at hcl.Range, meant map[string]bool) {
+	options := append(slices.Clone(def.OneOf), def.SomeOf...)
+	var given []string
+	for _, name := range options {
+		if meant[name] {
+			return
+		}
+		if body.Attributes[name] != nil {
+			given = append(given, name)
+		}
+	}
+	switch {
+	case len(options) > 0 && len(given) == 0:
+		p := diag.Problem{ID: "AIN1110", Summary: fmt.Sprintf("%s needs %s", owner, diag.Or(options)), At: &at}
+		for _, name := range options {
+			p.Notes = append(p.Notes, diag.Help("%s: %s", name, def.Attr(name).about()))
+		}
+		c.report(p)
+	case len(given) > 1 && len(def.OneOf) > 0:
+		first, second := body.Attributes[given[0]], body.Attributes[given[1]]
+		if first.NameRange.Start.Byte > second.NameRange.Start.Byte {
+			first, second = second, first
+		}
+		c.report(diag.Problem{
+			ID: "AIN1110", Summary: fmt.Sprintf("%s has %s and %s: keep one", owner, first.Name, second.Name), At: &second.NameRange,
+			Related: []diag.Related{{At: first.NameRange, Label: first.Name + " is here"}},
+		})
 	}
 }
 
@@ -96,7 +134,7 @@ func (c *checker) unknown(a *hclsyntax.Attribute, body *hclsyntax.Body, def *Blo
 			meant[best.Name] = true
 			p.Notes = append(p.Notes, diag.Remark("%q is required here and was not given otherwise", best.Name))
 		}
-		p.Notes = append(p.Notes, diag.Note{Kind: "fix", Text: "rename it, or run `ainur validate --fix`"})
+		p = p.Rename(a.NameRange, a.Name)
 	} else {
 		p.Notes = append(p.Notes, diag.Help("it takes %s", strings.Join(def.attrNames(), ", ")))
 	}
@@ -176,8 +214,6 @@ func (c *checker) unknownBlock(b *hclsyntax.Block, kind string, parent *Block, i
 	}
 	p := diag.Problem{ID: "AIN1101", Summary: fmt.Sprintf("unknown block %q%s", kind, in), At: &at}
 	switch {
-	case in == "" && slices.Contains(later, kind):
-		p.ID, p.Summary = "AIN1111", fmt.Sprintf("%s blocks are not in this version", kind)
 	case parent.Attr(kind) != nil:
 		p.ID, p.Summary = "AIN1107", fmt.Sprintf("%q is an argument%s", kind, in)
 		p.Notes = []diag.Note{diag.Help("write %s = ...", kind)}
@@ -186,6 +222,7 @@ func (c *checker) unknownBlock(b *hclsyntax.Block, kind string, parent *Block, i
 		p.Suggest = diag.Suggest(kind, types(parent.Blocks))
 		if len(p.Suggest) > 0 {
 			meant[p.Suggest[0]] = true
+			p = p.Rename(at, kind)
 		} else if len(parent.Blocks) > 0 {
 			p.Notes = []diag.Note{diag.Help("blocks here are %s", strings.Join(types(parent.Blocks), ", "))}
 		}
@@ -228,8 +265,8 @@ func (c *checker) variant(b *hclsyntax.Block, def *Block) *Block {
 		c.report(diag.Problem{
 			ID: "AIN1105", Summary: fmt.Sprintf("unknown %s %s %q", b.Type, def.Label, b.Labels[0]), At: &b.LabelRanges[0],
 			Suggest: diag.Suggest(b.Labels[0], types(def.Variants)),
-			Notes:   []diag.Note{diag.Help("this version has %s", strings.Join(types(def.Variants), ", "))},
-		})
+			Notes:   []diag.Note{diag.Help("models are %s", strings.Join(types(def.Variants), ", "))},
+		}.Rename(b.LabelRanges[0], b.Labels[0]))
 	}
 	return v
 }

@@ -16,6 +16,15 @@ func (t Type) String() string {
 		return s
 	case Enum:
 		return "one of " + strings.Join(t.Values, ", ")
+	case Enums:
+		if len(t.Values) == 0 {
+			return "list"
+		}
+		return "list of " + strings.Join(t.Values, ", ")
+	case Bits:
+		return "bandwidth"
+	case Secret:
+		return "ref(secret)"
 	}
 	return string(t.Kind)
 }
@@ -39,9 +48,16 @@ func write(b *strings.Builder, def *Block, within string, level int) {
 		b.WriteString(" Takes `for_each`.")
 	}
 	b.WriteString("\n\n")
+	if def.Lacking != 0 {
+		b.WriteString(def.Lacking.refusal() + "\n\n")
+	}
 	table(b, def.Attrs)
 	for _, v := range def.Variants {
-		fmt.Fprintf(b, "**`%s \"%s\"`**: %s\n\n", def.Type, v.Type, v.Doc)
+		fmt.Fprintf(b, "**`%s \"%s\"`**: %s", def.Type, v.Type, v.Doc)
+		if v.Lacking != 0 {
+			b.WriteString(" " + v.Lacking.refusal())
+		}
+		b.WriteString("\n\n")
 		table(b, v.Attrs)
 	}
 	for _, inner := range def.Blocks {
@@ -59,9 +75,6 @@ func table(b *strings.Builder, attrs []Attr) {
 	}
 	b.WriteString("| argument | type | default | |\n| --- | --- | --- | --- |\n")
 	for _, a := range attrs {
-		if a.Type.Kind == Later {
-			continue
-		}
 		standard := ""
 		switch {
 		case a.Required && a.Unless != "":
@@ -71,7 +84,39 @@ func table(b *strings.Builder, attrs []Attr) {
 		case a.Default != "":
 			standard = "`" + a.Default + "`"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", a.Name, a.Type, standard, a.Doc)
+		doc := a.Doc
+		if a.Lacking != 0 {
+			doc = strings.TrimPrefix(doc+". "+a.Lacking.refusal(), ". ")
+		}
+		if note := a.Type.lackingNote(); note != "" {
+			doc = strings.TrimPrefix(doc+". "+note, ". ")
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", a.Name, a.Type, standard, doc)
 	}
 	b.WriteString("\n")
+}
+
+// refusal says which engines do not have something yet.
+func (e Engine) refusal() string {
+	switch e {
+	case Live:
+		return "*This version validates and simulates it, and does not run it live.*"
+	case Simulated:
+		return "*This version validates it, and does not simulate it.*"
+	}
+	return "*This version validates it, and does not run it.*"
+}
+
+// lackingNote says which values engines do not have yet.
+func (t Type) lackingNote() string {
+	var names []string
+	for _, v := range t.Values {
+		if t.Lacking[v] != 0 {
+			names = append(names, v)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "*This version validates " + strings.Join(names, ", ") + " only.*"
 }

@@ -60,6 +60,13 @@ type LoadMetrics struct {
 // RepeatMetrics is the loads of one repeat by name.
 type RepeatMetrics map[string]LoadMetrics
 
+// Run is a run as assertions may name it.
+type Run struct {
+	ID      string
+	Seed    uint64
+	Started string // RFC 3339
+}
+
 // Assertion is an assert block with its verdict.
 type Assertion struct {
 	Name     string `json:"name"`

@@ -55,6 +55,13 @@ type Experiment struct {
 	Sources     []Source      `json:"sources"`           // the files the experiment was read from
 	Variables   []Variable    `json:"variables"`         // with origins; sensitive values are redacted
 	Skipped     []Skipped     `json:"skipped,omitempty"` // combinations left out by exclude
+	Budget      Budget        `json:"budget,omitzero"`
+}
+
+// Budget is what an experiment may cost; 0 is no limit.
+type Budget struct {
+	Time  time.Duration `json:"time_ns,omitempty"` // of load and pauses of the whole run
+	Calls int64         `json:"calls,omitempty"`   // of all repeats
 }
 
 // Source is a file that the experiment was read from.
@@ -142,6 +149,7 @@ type Function struct {
 	Name         string            `json:"name"`
 	Builtin      string            `json:"builtin,omitempty"` // "hello", "busy", "sleep" or "memory"
 	Runtime      string            `json:"runtime,omitempty"` // "python3", "go" or "exec", with Source
+	Image        string            `json:"image,omitempty"`   // container image
 	Source       string            `json:"source,omitempty"`  // absolute path of a folder (of a file for exec)
 	SourceSHA256 string            `json:"source_sha256,omitempty"`
 	Memory       Bytes             `json:"memory"`
@@ -214,13 +222,17 @@ type Phase struct {
 
 // Arrival is an arrival model with its parameters.
 type Arrival struct {
-	Model         string        `json:"model"` // "constant", "poisson", "trace" or "closed"
+	Model         string        `json:"model"` // "constant", "poisson", "ramp", "trace" or "closed"
 	RatePerSecond float64       `json:"rate_per_second,omitempty"`
 	Clients       int           `json:"clients,omitempty"` // closed
 	Think         Dist          `json:"think,omitzero"`    // closed
 	Trace         *Trace        `json:"trace,omitempty"`   // trace
 	Speed         float64       `json:"speed,omitempty"`   // trace: 10 replays ten times faster
 	Start         time.Duration `json:"start_ns,omitempty"`
+	FromPerSecond float64       `json:"from_per_second,omitempty"` // ramp: at the beginning
+	ToPerSecond   float64       `json:"to_per_second,omitempty"`   // ramp: at the end
+	Shape         string        `json:"shape,omitempty"`           // ramp: of the rate in between, "" or "linear", or "exponential"
+	Even          bool          `json:"even,omitempty"`            // ramp: spaced without chance; false is a Poisson process
 }
 
 // Open reports whether calls are sent on a schedule rather than after replies.

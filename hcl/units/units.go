@@ -15,7 +15,7 @@ import (
 // ErrNoUnit reports a number without a unit.
 var ErrNoUnit = errors.New("needs a unit")
 
-// The units by kind, smallest first, with their size in nanoseconds, bytes, or seconds.
+// The units by kind, smallest first, with their size in nanoseconds, bytes, seconds, or bits per second.
 var (
 	durations = []unit{{"ns", 1}, {"us", 1e3}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}}
 	sizes     = []unit{
@@ -30,6 +30,7 @@ var (
 		{"TiB", 1 << 40},
 	}
 	periods = []unit{{"/s", 1}, {"/m", 60}, {"/h", 3600}}
+	bits    = []unit{{"bit/s", 1}, {"kbit/s", 1e3}, {"Mbit/s", 1e6}, {"Gbit/s", 1e9}, {"Tbit/s", 1e12}}
 )
 
 type unit struct {
@@ -61,6 +62,12 @@ func Bytes(s string) (spec.Bytes, error) {
 func Rate(s string) (float64, error) {
 	n, u, err := split(s, periods)
 	return n / max(u.size, 1), err
+}
+
+// Bits reads "25Gbit/s", in bits per second.
+func Bits(s string) (float64, error) {
+	n, u, err := split(s, bits)
+	return n * u.size, err
 }
 
 func split(s string, units []unit) (float64, unit, error) {

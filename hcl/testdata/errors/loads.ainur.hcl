@@ -79,11 +79,11 @@ load "zero" {
   duration = "1s"
 
   arrival "closed" {
-    clients = 0 # ERROR: clients: want more than 0
+    clients = 0 # ERROR: clients: want at least 1, got 0
   }
 }
 
-function "nothing" { # ERROR: function "nothing" needs builtin, or runtime and source
+function "nothing" { # ERROR: function "nothing" needs image, builtin or runtime
   memory = "1MiB"
 }
 
@@ -93,9 +93,9 @@ function "gone" {
   memory  = "1MiB"
 }
 
-function "twice" { # ERROR: function "twice" has builtin and source: keep one
+function "twice" {
   builtin = "hello"
-  runtime = "python3"
+  runtime = "python3" # ERROR: function "twice" has builtin and runtime: keep one
   source  = "gone"
   memory  = "1MiB"
 }

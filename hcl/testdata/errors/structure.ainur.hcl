@@ -1,7 +1,7 @@
 wroker "w" { # ERROR: unknown block "wroker"
 }
 
-simulate "fast" { # ERROR: simulate blocks are not in this version
+simulate "fast" {
 }
 
 duration = 3 # ERROR: argument "duration" outside any block
@@ -19,7 +19,7 @@ cluster "empty" { # ERROR: cluster "empty" needs a host block
 }
 
 cluster "c" {
-  host "h" { # ERROR: host "h" needs "connection"
+  host "h" {
     address = "10.0.0.1"
   }
 
@@ -45,7 +45,7 @@ worker "w" {
 }
 
 function "f" {
-  image   = "docker.io/x" # ERROR: image is not in this version
+  image   = "docker.io/x"
   memory  = "64MiB"
   profile = {} # ERROR: "profile" is a block in function "f"
 }
@@ -75,6 +75,6 @@ locals {
   d = linspce(1, 2, 3) # ERROR: there is no function "linspce"
 }
 
-experiment "latest" { # ERROR: an experiment cannot be called "latest"
+experiment "latest" { # WARNING: experiment "latest" has seed 0 # ERROR: an experiment cannot be called "latest"
   title = "Latest"
 }

@@ -42,7 +42,7 @@ sweep "s" {
 }
 
 sweep "wrong" {
-  mode = "zip" # ERROR: only mode = "grid" is supported by this version
+  mode = "zip"
 
   axis "a" {
     values = [1, 2]

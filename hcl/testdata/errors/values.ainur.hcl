@@ -1,13 +1,13 @@
 cluster "lab" {
   host "ctl" {
     address    = "10.0.0.1"
-    connection = "ssh" # ERROR: only connection = "local" is supported by this version
+    connection = "ssh"
   }
 }
 
 worker "w" {
   on        = "ctl"        # ERROR: on wants a host, got string
-  isolation = "containerd" # ERROR: only isolation = "process" is supported by this version
+  isolation = "containerd"
   cores     = 0            # ERROR: cores: want more than 0
   memory    = 512          # ERROR: a size needs a unit
   queue     = "sfj"        # ERROR: unknown queue policy "sfj"

@@ -1,0 +1,243 @@
+package schema
+
+// ssh is in cluster and in host.
+var ssh = &Block{
+	Type: "ssh", Once: true, Doc: "How hosts are reached.",
+	Attrs: []Attr{
+		{Name: "user", Type: plain(String), Doc: "default: of ~/.ssh/config, else the current one"},
+		{Name: "port", Type: whole(1, 65535), Default: "22"},
+		{Name: "config", Type: plain(String), Default: `"~/.ssh/config"`, Doc: "OpenSSH configuration to honour, or `none`"},
+		{Name: "identity", Type: plain(Strings), Doc: "private key files"},
+		{Name: "identities_only", Type: plain(Bool), Doc: "offer no other key; default: true with identity"},
+		{Name: "agent", Type: plain(String), Default: `"auto"`, Doc: "`auto`, `none` or the path of a socket"},
+		{Name: "proxy_jump", Type: plain(Strings), Default: "[]", Doc: "hosts to go through, in order: `user@host:port`"},
+		{Name: "known_hosts", Type: plain(String), Default: `"~/.ssh/known_hosts"`},
+		{Name: "host_key", Type: enum("strict", "accept_new", "pinned"), Default: `"strict"`, Doc: "what to do with a host key that is not known"},
+		{Name: "host_keys", Type: plain(Strings), Default: "[]", Doc: "keys of host_key pinned, as in authorized_keys"},
+		{Name: "connect", Type: positive(Duration), Default: `"10s"`, Doc: "time to connect"},
+		{Name: "handshake", Type: positive(Duration), Default: `"15s"`, Doc: "time for the handshake"},
+		{Name: "keepalive", Type: positive(Duration), Default: `"15s"`, Doc: "between two probes of a silent connection"},
+		{Name: "keepalive_max", Type: whole(1, 1000), Default: "3", Doc: "probes without an answer before it is given up"},
+		{Name: "command_timeout", Type: positive(Duration), Default: `"10m"`},
+		{Name: "max_sessions", Type: whole(1, 1000), Default: "8", Doc: "at a time over one connection"},
+		{Name: "retries", Type: whole(0, 100), Default: "3", Doc: "of connecting"},
+		{Name: "compress", Type: plain(Bool), Default: "false"},
+	},
+}
+
+// testbed are the blocks about hosts.
+var testbed = []*Block{
+	{
+		Type: "cluster", Label: "name", ForEach: true, Doc: "A set of hosts. Exports `hosts`, `host[name]`, `with_role[role]` and `clock_skew_max`.",
+		Attrs: []Attr{
+			{Name: "hosts", Type: plain(Strings), Doc: "shorthand for hosts that differ by address only: `hostlist(\"node[01-16]\")`"},
+			{Name: "roles", Type: plain(Strings), Default: "[]", Doc: "of those in hosts"},
+		},
+		Blocks: []*Block{
+			ssh,
+			{
+				Type: "become", Once: true, Lacking: Live, Doc: "How to get root on the hosts.",
+				Attrs: []Attr{
+					{Name: "method", Type: enum("sudo", "doas", "none"), Required: true},
+					{Name: "user", Type: plain(String), Default: `"root"`},
+					{Name: "password", Type: Type{Kind: Secret, Of: []string{"secret"}}, Doc: "what the method asks for: `secret.name`"},
+				},
+			},
+			{
+				Type: "host", Label: "name", Required: true, Unless: "hosts", Doc: "One machine. Exports `facts` from plan on.",
+				Attrs: []Attr{
+					{Name: "address", Type: plain(String), Required: true, Doc: "name or IP address"},
+					{Name: "connection", Type: enum("ssh", "local", "netns").lacking(Live, "ssh", "netns"), Default: `"ssh"`, Doc: "how it is reached"},
+					{Name: "port", Type: whole(1, 65535), Doc: "default: that of ssh"},
+					{Name: "user", Type: plain(String), Doc: "default: that of ssh"},
+					{Name: "roles", Type: plain(Strings), Default: "[]", Doc: "free words, for with_role"},
+					{Name: "nic", Type: plain(String), Lacking: Live, Doc: "network interface of the experiment's traffic"},
+					{Name: "internal_address", Type: plain(String), Lacking: Live, Doc: "where other hosts reach it; default: address"},
+					{Name: "labels", Type: plain(Map), Default: "{}", Doc: "free names and values"},
+				},
+				Blocks: []*Block{ssh},
+			},
+			{
+				Type: "require", Label: "name", Lacking: Live, Doc: "What must hold of the hosts, or nothing runs.",
+				Attrs: []Attr{
+					{Name: "that", Type: late(Bool, SeesSelf), Required: true, Doc: "bool, of `self`: the cluster"},
+					{Name: "error", Type: late(String, SeesSelf), Doc: "what to say when it does not hold"},
+					{Name: "fix", Type: plain(String), Doc: "the command that mends it"},
+					{Name: "when", Type: late(Bool, SeesSelf), Doc: "bool: false leaves it out"},
+				},
+			},
+			{
+				Type: "tune", Once: true, Lacking: Live, Doc: "Settings of the hosts for the time of a run; what is not given stays as it is.",
+				Attrs: []Attr{
+					{Name: "governor", Type: plain(String), Doc: "of cpufreq, such as `performance`"},
+					{Name: "turbo", Type: plain(Bool)},
+					{Name: "smt", Type: enum("on", "off", "leave"), Default: `"leave"`},
+					{Name: "thp", Type: enum("always", "madvise", "never"), Doc: "transparent huge pages"},
+					{Name: "numa_balancing", Type: plain(Bool)},
+					{Name: "swap", Type: plain(Bool)},
+					{Name: "irqbalance", Type: plain(Bool)},
+					{Name: "aslr", Type: plain(Bool)},
+					{Name: "isolcpus", Type: plain(String), Doc: "checked only: the kernel's command line must have it"},
+					{Name: "restore", Type: plain(Bool), Default: "true", Doc: "as it was, after the run"},
+				},
+			},
+			{
+				Type: "install", Once: true, Lacking: Live, Doc: "Where ainur is put on the hosts.",
+				Attrs: []Attr{
+					{Name: "packages", Type: plain(Bool), Default: "false", Doc: "install containerd and an OCI runtime"},
+					{Name: "prefix", Type: plain(String), Default: `"/opt/ainur"`},
+					{Name: "state_dir", Type: plain(String), Default: `"/var/lib/ainur"`},
+					{Name: "run_as", Type: plain(String), Doc: "user of the agents; default: the one that connects"},
+					{Name: "via", Type: enum("systemd", "process", "auto"), Default: `"auto"`},
+				},
+			},
+		},
+	},
+	{
+		Type: "check", Label: "name", Lacking: Live, Doc: "Something about the hosts to be told, which stops nothing.",
+		Attrs: []Attr{
+			{Name: "that", Type: late(Bool, SeesFacts), Required: true, Doc: "bool, of facts"},
+			{Name: "error", Type: late(String, SeesFacts), Doc: "what to say when it does not hold"},
+		},
+	},
+}
+
+// platform are the blocks about what is under test.
+var platform = []*Block{
+	{
+		Type: "worker", Label: "name", ForEach: true, Doc: "An agent on a host, which runs functions in sandboxes.",
+		Attrs: []Attr{
+			{Name: "on", Type: ref("host"), Required: true, Doc: "its host, or a list of exactly one"},
+			{
+				Name: "isolation", Type: enum("process", "wasm", "containerd", "docker").lacking(Live, "wasm", "containerd", "docker"),
+				Default: `"process"`, Doc: "what a sandbox is made of",
+			},
+			{Name: "cores", Type: positive(Number), Doc: "capacity; default: the logical cores of the host"},
+			{Name: "memory", Type: Type{Kind: Bytes, Min: 1 << 20}, Doc: "capacity for sandboxes; default: 80 % of the host's"},
+			{Name: "free_buffer", Type: plain(Bytes), Default: `"0B"`, Lacking: Both, Doc: "memory kept free by removing idle sandboxes early"},
+			{
+				Name: "queue", Default: `"fcfs"`, Doc: "which waiting invocation starts first",
+				Type: Type{
+					Kind: Policy, Values: []string{"fcfs", "sjf", "eedf", "rare", "cold_priority", "avail_scale", "none", "drr", "mqfq", "edf"},
+					Aliases: map[string]string{
+						"minheap": "sjf", "minheap_ed": "eedf", "minheap_iat": "rare", "cold_pri": "cold_priority", "scaling": "avail_scale", "queueless": "none",
+					},
+				},
+			},
+			{
+				Name: "keepalive", Default: `"ttl"`, Doc: "which idle sandboxes stay, and how long; a duration such as `10m` is `ttl` with that `idle`",
+				Type: Type{Kind: Policy, Values: []string{"ttl", "lru", "lfu", "gdsf", "landlord", "size", "histogram"}, Duration: "ttl.idle"},
+			},
+			{Name: "concurrency", Type: Type{Kind: Policy, Values: []string{"fixed", "aimd"}}, Doc: "how many invocations run at a time; default: as many as fit"},
+			{Name: "dispatch", Type: Type{Kind: Policy, Values: []string{"warm_first"}}, Doc: "which sandbox an invocation gets"},
+			{Name: "prewarm", Type: Type{Kind: Policy, Values: []string{"none", "histogram"}}, Doc: "which sandboxes are made ahead"},
+			{Name: "log_level", Type: enum("debug", "info", "warn", "error"), Default: `"info"`},
+			{Name: "env", Type: plain(Map), Default: "{}", Doc: "environment of the agent"},
+			{Name: "version", Type: plain(String), Lacking: Live, Doc: "of the agent; default: this ainur"},
+			{Name: "binary", Type: plain(String), Lacking: Live, Doc: "path of the agent; default: this ainur"},
+			{Name: "compat", Type: enums("iluvatar"), Default: "[]", Lacking: Live, Doc: "interfaces of other platforms to speak"},
+		},
+		Blocks: []*Block{
+			policy("queue"), policy("keepalive"), policy("concurrency"), policy("dispatch"), policy("prewarm"),
+			{
+				Type: "container", Once: true, Lacking: Live, Doc: "Of isolation containerd or docker.",
+				Attrs: []Attr{
+					{Name: "snapshotter", Type: plain(String), Default: `"overlayfs"`},
+					{Name: "oci_runtime", Type: enum("auto", "runc", "crun"), Default: `"auto"`},
+					{Name: "network", Type: enum("none", "bridge"), Default: `"none"`},
+					{Name: "zygote", Type: plain(Bool), Default: "false", Doc: "fork sandboxes from one that has imported the code"},
+					{Name: "concurrent_creation", Type: plain(Any), Default: `"adaptive"`, Doc: "containers made at a time, or `adaptive`"},
+				},
+				Blocks: []*Block{{
+					Type: "pool", Once: true, Doc: "What is made ahead for containers to come.",
+					Attrs: []Attr{
+						{Name: "namespaces", Type: whole(0, 10_000), Default: "0", Doc: "network namespaces"},
+						{Name: "stem_cells", Type: whole(0, 10_000), Default: "0", Doc: "containers of no function yet"},
+					},
+				}},
+			},
+			{
+				Type: "gpu", Once: true, Lacking: Both, Doc: "Graphics processors of the host.",
+				Attrs: []Attr{
+					{Name: "count", Type: whole(1, 64), Required: true},
+					{Name: "memory", Type: positive(Bytes), Doc: "of each; default: what it has"},
+					{Name: "mps", Type: plain(Bool), Default: "false"},
+					{Name: "mig", Type: plain(Bool), Default: "false"},
+					{Name: "slots", Type: whole(1, 1024), Default: "1", Doc: "invocations at a time on each"},
+				},
+			},
+			{
+				Type: "health", Once: true, Lacking: Live, Doc: "When it is up.",
+				Attrs: []Attr{{Name: "timeout", Type: positive(Duration), Default: `"30s"`}},
+			},
+		},
+	},
+	{
+		Type: "balancer", Label: "name", ForEach: true, Doc: "The entry point of a cluster: it picks a worker for each invocation.",
+		Attrs: []Attr{
+			{Name: "on", Type: ref("host"), Required: true, Doc: "its host, or a list of exactly one"},
+			{Name: "workers", Type: ref("worker").many(), Required: true, Doc: "where it may send"},
+			{
+				Name: "policy", Default: `"round_robin"`, Doc: "which worker",
+				Type: Type{Kind: Policy, Values: []string{
+					"random", "round_robin", "weighted", "least_in_flight", "least_loaded", "power_of_two", "join_idle", "ch", "ch_bounded", "ch_rlu",
+					"guardrail", "locality", "openwhisk", "hermod", "pull",
+				}},
+			},
+			{Name: "options", Type: plain(Expr), Doc: "of the policy in its short form: an object"},
+			{Name: "port", Type: whole(0, 65535), Default: "0", Doc: "of the HTTP front; 0 is any free one"},
+			{Name: "retries", Type: whole(0, 100), Default: "0", Lacking: Both, Doc: "on another worker, of invocations that did not start"},
+			{Name: "hedge", Type: positive(Duration), Lacking: Both, Doc: "after which an idempotent invocation is sent to a second worker too"},
+			{Name: "tokens", Type: plain(Strings), Default: "[]", Lacking: Live, Doc: "that callers must show"},
+			{Name: "compat", Type: enums("iluvatar"), Default: "[]", Lacking: Live, Doc: "interfaces of other platforms to speak"},
+		},
+		Blocks: []*Block{
+			policy("policy"),
+			{
+				Type: "health", Once: true, Lacking: Live, Doc: "When a worker is up.",
+				Attrs: []Attr{{Name: "timeout", Type: positive(Duration), Default: `"30s"`}},
+			},
+			{
+				Type: "tls", Once: true, Lacking: Live, Doc: "Encryption of the HTTP front.",
+				Attrs: []Attr{
+					{Name: "certificate", Type: plain(String), Required: true, Doc: "PEM file"},
+					{Name: "key", Type: plain(String), Required: true, Doc: "PEM file"},
+				},
+			},
+		},
+	},
+	{
+		Type: "function", Label: "name", ForEach: true, Doc: "Code with its limits: `image`, `builtin`, or `runtime` with `source`.",
+		OneOf: []string{"image", "builtin", "runtime"},
+		Attrs: []Attr{
+			{Name: "image", Type: plain(String), Lacking: Live, Doc: "container image: `name@sha256:...`, `oci-dir:PATH` or `oci-tar:PATH`"},
+			{Name: "builtin", Type: enum("hello", "busy", "sleep", "memory"), Doc: "a function inside ainur"},
+			{Name: "runtime", Type: enum("python3", "go", "exec", "wasm").lacking(Live, "wasm"), Doc: "what runs the source"},
+			{Name: "source", Type: plain(String), Doc: "path, from the file's folder: a folder with main.py, a folder that `go build` builds, or an executable"},
+			{Name: "requirements", Type: plain(String), Lacking: Live, Doc: "of python3: a file of packages to install, from the file's folder"},
+			{Name: "base", Type: plain(String), Lacking: Live, Doc: "image that the source is put on"},
+			{Name: "pin", Type: plain(Bool), Default: "true", Doc: "resolve the image to its digest, in the lock file"},
+			{Name: "server", Type: enum("ainur", "http", "unix").lacking(Live, "http", "unix"), Default: `"ainur"`, Doc: "protocol that the image speaks; http and unix are Ilúvatar's"},
+			{Name: "memory", Type: Type{Kind: Bytes, Min: 1 << 20}, Required: true, Doc: "limit of a sandbox"},
+			{Name: "cpus", Type: positive(Number), Default: "1", Doc: "what an invocation takes of the worker's cores"},
+			{Name: "timeout", Type: positive(Duration), Default: `"60s"`, Doc: "of one execution"},
+			{Name: "isolation", Type: enum("process", "wasm", "containerd", "docker"), Lacking: Both, Doc: "default: the worker's"},
+			{Name: "compute", Type: enums("cpu", "gpu").lacking(Both, "gpu"), Default: `["cpu"]`, Doc: "what it may run on"},
+			{Name: "concurrency", Type: whole(1, 10_000), Default: "1", Lacking: Both, Doc: "invocations at a time in one sandbox"},
+			{Name: "idempotent", Type: plain(Bool), Default: "false", Doc: "whether an invocation may run twice"},
+			{Name: "prewarm", Type: whole(0, 10_000), Default: "0", Doc: "sandboxes made on each worker before the load starts"},
+			{Name: "instances", Type: whole(1, 10_000), Default: "1", Lacking: Both, Doc: "copies under names of their own, which share no sandbox"},
+			{Name: "env", Type: plain(Map), Default: "{}", Doc: "environment of the code"},
+			{Name: "args", Type: plain(Any), Default: "{}", Doc: "object sent with each call"},
+			{Name: "args_file", Type: plain(String), Lacking: Both, Doc: "JSON file of args, from the file's folder"},
+		},
+		Blocks: []*Block{{
+			Type: "profile", Once: true, Doc: "How the function behaves in virtual time.",
+			Attrs: []Attr{
+				{Name: "warm", Type: plain(Dist), Required: true, Doc: "execution in a warm sandbox"},
+				{Name: "cold", Type: plain(Dist), Required: true, Doc: "time to make a sandbox ready"},
+				{Name: "memory", Type: plain(Bytes), Doc: "of a sandbox; default: the function's limit"},
+			},
+		}},
+	},
+}
