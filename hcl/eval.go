@@ -3,6 +3,7 @@ package hcl
 import (
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -40,6 +41,9 @@ type evaluator struct {
 	// Of a base.
 	shared map[addr][]*variants
 	memo   map[any]any // what builder has made of nodes, by what it was made of
+
+	// Of a point.
+	own map[any]any // the memo of what no other point shares
 }
 
 // position is a point of a sweep. Its axes are known by number: a set of them
@@ -80,6 +84,7 @@ type variants struct {
 type instance struct {
 	*decode.Block
 	in   *evaluator // that evaluated it
+	node *node      // that it is of
 	id   string     // address: worker.pool["w1"]
 	name string     // pool["w1"]
 }
@@ -96,17 +101,17 @@ func (m *Module) evaluator(facts bool) *evaluator {
 		m: m, point: position{value: cty.DynamicVal}, facts: facts, hosts: m.opts.Facts, nodes: map[addr]*node{}, vars: m.variables,
 		shared: map[addr][]*variants{}, memo: map[any]any{},
 	}
-	e.decoder = &decode.Decoder{Eval: e.eval, Policies: map[string]decode.Policy{
+	e.decoder = decode.New(e.eval, map[string]decode.Policy{
 		"queue": m.opts.Policies.Queue, "keepalive": m.opts.Policies.KeepAlive, "policy": m.opts.Policies.Balancer,
-	}}
+	})
 	return e
 }
 
 // at is an evaluator for one point of a sweep. It shares with e, and with those
 // for other points, what depends on nothing in which they differ.
 func (e *evaluator) at(p position) *evaluator {
-	child := e.m.evaluator(e.facts)
-	child.base, child.point, child.hosts, child.memo = e, p, e.hosts, e.memo
+	child := &evaluator{m: e.m, base: e, point: p, facts: e.facts, hosts: e.hosts, nodes: map[addr]*node{}, vars: e.vars, memo: e.memo, own: map[any]any{}}
+	child.decoder = e.decoder.With(child.eval)
 	return child
 }
 
@@ -128,6 +133,11 @@ func (p position) key(axes axisSet) string {
 		}
 	}
 	return b.String()
+}
+
+// alone reports whether no other point has the same values of these axes.
+func (p position) alone(axes axisSet) bool {
+	return len(p.axes) > 0 && bits.OnesCount64(uint64(axes)) >= len(p.axes)
 }
 
 // axis is the set of the axis called name.
@@ -157,7 +167,7 @@ func (e *evaluator) evaluated(a addr) *node {
 
 // share keeps a node for other points.
 func (e *evaluator) share(a addr, n *node) {
-	if e.base == nil {
+	if e.base == nil || e.point.alone(n.axes) {
 		return
 	}
 	all := e.base.shared[a]
@@ -275,7 +285,7 @@ func (e *evaluator) spelled(name string) string {
 func (e *evaluator) instance(n *node, src *hclsyntax.Block, def *schema.Block, scope decode.Scope, id, name string) cty.Value {
 	b, diags := e.decoder.Block(src, def, scope)
 	e.diags = append(e.diags, diags...)
-	in := &instance{b, e, id, name}
+	in := &instance{b, e, n, id, name}
 	n.instances = append(n.instances, in)
 	n.byID[id] = in
 	v := cty.ObjectVal(e.object(in))

@@ -238,14 +238,20 @@ func (e *evaluator) eachPoint(name string, engine schema.Engine, f func(spec.Poi
 	for _, s := range e.refs(in.Block, "sweep") {
 		sweep, l = s.Label, e.expand(s)
 	}
+	same := !slices.ContainsFunc(in.Def.Attrs, func(def schema.Attr) bool { return in.Unknown(def.Name) })
 	for _, c := range l.points {
 		at := e.at(l.position(sweep, c))
 		b := &builder{evaluator: at, engine: engine}
-		p := b.build(at.node(a, in.Range).instances[0])
+		if !same {
+			in = at.node(a, in.Range).instances[0]
+		}
+		p := b.build(in)
 		if len(l.axes) > 0 {
 			p.Axes = l.values(c)
 		}
-		p.ID = b.pointID(p)
+		if engine != unchecked {
+			p.ID = b.pointID(p)
+		}
 		f(p)
 		if len(l.axes) > 0 {
 			for _, d := range at.diags {

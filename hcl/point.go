@@ -36,15 +36,21 @@ const unchecked = schema.Both
 type part struct {
 	key   any
 	value any
+	axes  axisSet // that it depends on
 }
 
-// once makes the value of a key, once for all points of an experiment.
-func once[T any](b *builder, key any, make func() T) T {
-	if v, ok := b.memo[key]; ok {
+// once makes the value of a key, which depends on some axes, once for all
+// points that have the same values of these.
+func once[T any](b *builder, axes axisSet, key any, make func() T) T {
+	memo := b.memo
+	if b.point.alone(axes) {
+		memo = b.own
+	}
+	if v, ok := memo[key]; ok {
 		return v.(T)
 	}
 	v := make()
-	b.memo[key] = v
+	memo[key] = v
 	return v
 }
 
@@ -55,8 +61,11 @@ type (
 		first *string
 		nodes string
 	}
-	clusterKey  struct{ in *instance }
-	workersKey  struct{ first **instance }
+	clusterKey struct{ in *instance }
+	workersKey struct {
+		list **instance // of several: refs gives the same list for the same
+		one  *instance
+	}
 	balancerKey struct {
 		in      *decode.Block
 		workers *spec.Worker
@@ -109,7 +118,13 @@ func (e *evaluator) find(id string) *instance {
 // refs are the blocks that an argument refers to.
 func (e *evaluator) refs(b *decode.Block, name string) []*instance {
 	ids := decode.Get[[]string](b, name)
-	if len(ids) == 0 {
+	switch len(ids) {
+	case 0:
+		return nil
+	case 1:
+		if in := e.find(ids[0]); in != nil {
+			return []*instance{in}
+		}
 		return nil
 	}
 	addrs, ok := e.memo[idsKey{&ids[0]}].([]string)
@@ -156,15 +171,18 @@ func (b *builder) build(exp *instance) spec.Point {
 		workers = append(one[:len(one):len(one)], workers...)
 	}
 	for _, c := range b.clusters(workers) {
-		made := once(b, clusterKey{c}, func() spec.Cluster { return b.cluster(c) })
-		b.parts = append(b.parts, part{clusterKey{c}, made})
-		p.Cluster.Name = made.Name
-		p.Cluster.Hosts = slices.Concat(p.Cluster.Hosts, made.Hosts)
+		made := once(b, c.node.axes, clusterKey{c}, func() spec.Cluster { return b.cluster(c) })
+		b.parts = append(b.parts, part{clusterKey{c}, made, c.node.axes})
+		if p.Cluster.Hosts == nil {
+			p.Cluster = made
+			continue
+		}
+		p.Cluster = spec.Cluster{Name: made.Name, Hosts: slices.Concat(p.Cluster.Hosts, made.Hosts)}
 	}
 	if len(workers) > 0 {
-		key := workersKey{&workers[0]}
-		p.Workers = once(b, key, func() []spec.Worker { return b.workers(workers, p.Cluster) })
-		b.parts = append(b.parts, part{key, p.Workers})
+		key := keyOf(workers)
+		p.Workers = once(b, around(workers), key, func() []spec.Worker { return b.workers(workers, p.Cluster) })
+		b.parts = append(b.parts, part{key, p.Workers, around(workers)})
 	}
 	for _, s := range slices.Concat(b.refs(exp.Block, "simulate"), b.refs(exp.Block, "collect"), b.refs(exp.Block, "sweep")) {
 		b.use(s.Block)
@@ -180,8 +198,8 @@ func (b *builder) build(exp *instance) spec.Point {
 	var called []*instance
 	var traces []tracing
 	for _, l := range loads {
-		made := once(b, loadKey{l.Block}, func() *madeLoad { return b.load(l) })
-		b.parts = append(b.parts, part{loadKey{l.Block}, made.spec})
+		made := once(b, l.node.axes, loadKey{l.Block}, func() *madeLoad { return b.load(l) })
+		b.parts = append(b.parts, part{loadKey{l.Block}, made.spec, l.node.axes})
 		p.Loads = append(p.Loads, made.spec)
 		for _, id := range made.functions {
 			if f := b.find(id); f != nil && !slices.Contains(called, f) {
@@ -196,8 +214,8 @@ func (b *builder) build(exp *instance) spec.Point {
 	names := ""
 	for _, f := range called {
 		key := functionKey{f.Block}
-		made := once(b, key, func() spec.Function { return b.function(f) })
-		b.parts = append(b.parts, part{key, made})
+		made := once(b, f.node.axes, key, func() spec.Function { return b.function(f) })
+		b.parts = append(b.parts, part{key, made, f.node.axes})
 		functions, places = append(functions, made), append(places, f.Range)
 		names += fmt.Sprintf("%p ", f.Block)
 	}
@@ -206,14 +224,37 @@ func (b *builder) build(exp *instance) spec.Point {
 		names += fmt.Sprintf("%p ", t.in.Block)
 	}
 	p.Functions = functions
-	p.Balancer = b.balancer(loads, p)
+	if p.Balancer = b.balancer(loads, p); p.Balancer != nil {
+		b.parts = append(b.parts, part{p.Balancer, p.Balancer, allAxes})
+	}
 	if !exp.Unknown("worker") && !exp.Unknown("workers") && !exp.Unknown("balancer") && !b.m.broken[addr{"experiment", exp.Label}] {
 		b.checkTargets(loads, p)
 	}
 	if len(p.Workers) > 0 {
-		once(b, capacityKey{&p.Workers[0], names}, func() bool { b.checkCapacity(p, workers, places); return true })
+		once(b, around(called, workers), capacityKey{&p.Workers[0], names}, func() bool { b.checkCapacity(p, workers, places); return true })
 	}
 	return p
+}
+
+func keyOf(workers []*instance) workersKey {
+	if len(workers) == 1 {
+		return workersKey{one: workers[0]}
+	}
+	return workersKey{list: &workers[0]}
+}
+
+// around is the axes that any of these depend on.
+func around(lists ...[]*instance) (axes axisSet) {
+	var last *node
+	for _, list := range lists {
+		for _, in := range list {
+			if in.node != last {
+				last = in.node
+				axes |= last.axes
+			}
+		}
+	}
+	return axes
 }
 
 // concerns reports whether a check or a report is about this experiment: it names
@@ -238,7 +279,7 @@ func (b *builder) use(in *decode.Block) {
 	if b.engine == unchecked || in.Def.Free {
 		return
 	}
-	once(b, lackKey{in}, func() bool {
+	once(b, 0, lackKey{in}, func() bool {
 		engine := b.engine
 		if engine == 0 {
 			engine = schema.Live
@@ -303,7 +344,7 @@ func (b *builder) pointID(p spec.Point) string {
 			add(portable(part.value))
 			continue
 		}
-		add(once(b, digestKey{part.key}, func() string {
+		add(once(b, part.axes, digestKey{part.key}, func() string {
 			content, err := json.Marshal(portable(part.value))
 			if err != nil {
 				panic("spec: " + err.Error()) // plain data marshals
@@ -312,7 +353,6 @@ func (b *builder) pointID(p spec.Point) string {
 			return hex.EncodeToString(d[:])
 		}))
 	}
-	add(p.Balancer)
 	return hex.EncodeToString(sum.Sum(nil)[:4])
 }
 
@@ -408,7 +448,7 @@ func (b *builder) balancer(loads []*instance, p spec.Point) *spec.Balancer {
 	if len(p.Workers) > 0 {
 		key.workers = &p.Workers[0]
 	}
-	return once(b, key, func() *spec.Balancer { return b.makeBalancer(in, p) })
+	return once(b, in.node.axes, key, func() *spec.Balancer { return b.makeBalancer(in, p) })
 }
 
 func (b *builder) makeBalancer(in *instance, p spec.Point) *spec.Balancer {

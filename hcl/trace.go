@@ -94,7 +94,7 @@ type traceKey struct{ in *decode.Block }
 
 // trace makes a trace with its mapping.
 func (b *builder) trace(in *instance) tracing {
-	return once(b, traceKey{in.Block}, func() tracing { return b.makeTrace(in) })
+	return once(b, in.node.axes, traceKey{in.Block}, func() tracing { return b.makeTrace(in) })
 }
 
 func (b *builder) makeTrace(in *instance) tracing {

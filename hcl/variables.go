@@ -136,9 +136,9 @@ func (m *Module) valueFile(path string, values map[string]given) hcl.Diagnostics
 
 // variable decodes a variable block and gives it its value.
 func (m *Module) variable(name string, g given) (variable, hcl.Diagnostics) {
-	d := &decode.Decoder{Eval: func(expr hcl.Expression, _ decode.Scope) (cty.Value, hcl.Diagnostics) {
+	d := decode.New(func(expr hcl.Expression, _ decode.Scope) (cty.Value, hcl.Diagnostics) {
 		return m.evalPlain("AIN1405", expr)
-	}}
+	}, nil)
 	owner := addr{"variable", name}
 	b, diags := d.Block(m.blocks[owner], block("variable"), decode.Scope{Owner: owner.owner()})
 	v := variable{value: cty.DynamicVal, sensitive: decode.Get[bool](b, "sensitive")}

@@ -40,13 +40,25 @@ type Policy interface {
 
 // Decoder decodes blocks.
 type Decoder struct {
-	// Eval evaluates an expression. After an error reported elsewhere it
+	// eval evaluates an expression. After an error reported elsewhere it
 	// returns an unknown value and no diagnostics.
-	Eval func(hcl.Expression, Scope) (cty.Value, hcl.Diagnostics)
-	// Policies by argument: queue, keepalive, policy. An argument that has none
+	eval func(hcl.Expression, Scope) (cty.Value, hcl.Diagnostics)
+	// policies by argument: queue, keepalive, policy. An argument that has none
 	// takes the names of its schema.
-	Policies map[string]Policy
+	policies map[string]Policy
 	defaults map[*schema.Attr]Attr
+	// constants are the arguments that depend on nothing.
+	constants map[*hclsyntax.Attribute]Attr
+}
+
+// New returns a decoder.
+func New(eval func(hcl.Expression, Scope) (cty.Value, hcl.Diagnostics), policies map[string]Policy) *Decoder {
+	return &Decoder{eval, policies, map[*schema.Attr]Attr{}, map[*hclsyntax.Attribute]Attr{}}
+}
+
+// With is d with another way to evaluate.
+func (d *Decoder) With(eval func(hcl.Expression, Scope) (cty.Value, hcl.Diagnostics)) *Decoder {
+	return &Decoder{eval, d.policies, d.defaults, d.constants}
 }
 
 // Block is a decoded block.
@@ -108,7 +120,7 @@ func (b *Block) One(kind string) *Block {
 
 // Object is the block's arguments as a value.
 func (b *Block) Object() map[string]cty.Value {
-	object := map[string]cty.Value{}
+	object := make(map[string]cty.Value, len(b.Attrs)+4) // and what its kind exports
 	for name, a := range b.Attrs {
 		object[name] = a.Value
 	}
@@ -131,7 +143,7 @@ func (d *Decoder) body(b *Block, body *hclsyntax.Body, def *schema.Block) (diags
 			def = &schema.Block{Type: b.Type} // reported by schema.Check
 		}
 	}
-	b.Def, b.Attrs, b.Exprs = def, map[string]Attr{}, map[string]hcl.Expression{}
+	b.Def, b.Attrs, b.Exprs = def, make(map[string]Attr, len(def.Attrs)), make(map[string]hcl.Expression, len(body.Attributes))
 	for _, inner := range body.Blocks {
 		blocks, more := d.inner(inner, def, b.Scope)
 		diags = append(diags, more...)
@@ -259,7 +271,7 @@ func (d *Decoder) dynamic(src *hclsyntax.Block, def *schema.Block, scope Scope) 
 
 // label evaluates the labels of a dynamic block; "" when they are unknown or wrong.
 func (d *Decoder) label(expr hcl.Expression, scope Scope) (string, hcl.Diagnostics) {
-	v, diags := d.Eval(expr, scope)
+	v, diags := d.eval(expr, scope)
 	if diags.HasErrors() || !v.IsWhollyKnown() {
 		return "", diags
 	}
@@ -283,7 +295,7 @@ type Element struct {
 // ForEach evaluates what for_each may be: a map, an object, or a list or set
 // of strings. It returns nil when the value is unknown or wrong.
 func (d *Decoder) ForEach(expr hcl.Expression, scope Scope) ([]Element, hcl.Diagnostics) {
-	v, diags := d.Eval(expr, scope)
+	v, diags := d.eval(expr, scope)
 	if diags.HasErrors() || !v.IsKnown() {
 		return nil, diags
 	}

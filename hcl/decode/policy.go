@@ -40,17 +40,17 @@ func (d *Decoder) policy(b *Block, def *schema.Attr, short *hclsyntax.Attribute,
 		c.Attr = Attr{Go: long.Labels[0], Value: cty.StringVal(long.Labels[0]), Range: long.LabelRanges[0], Given: true}
 		c.at, c.options = long.DefRange(), long.Body.Attributes
 	} else {
-		text := *def
-		text.Type.Kind = schema.String
-		text.Lacking = 0
 		var diags hcl.Diagnostics
-		if short == nil {
-			if c.Attr = d.standard(&text); def.Default != "" {
-				c.Go = strings.Trim(def.Default, `"`)
+		if short != nil {
+			if c.Attr, diags = d.attr(&schema.Attr{Name: def.Name, Type: schema.Type{Kind: schema.String}}, short, b); diags.HasErrors() {
+				return c.Attr, diags
 			}
-			c.Range = b.Range
-		} else if c.Attr, diags = d.attr(&text, short, b); diags.HasErrors() {
-			return c.Attr, diags
+		}
+		if !c.Given {
+			c.Attr = Attr{Value: cty.NullVal(cty.String), Range: b.Range}
+			if name := strings.Trim(def.Default, `"`); name != "" {
+				c.Go, c.Value = name, cty.StringVal(name)
+			}
 		}
 		if c.Go == nil {
 			return c.Attr, nil
@@ -121,7 +121,7 @@ func optionObject(expr hclsyntax.Expression) (hclsyntax.Attributes, hcl.Diagnost
 // and lacking.
 func (d *Decoder) named(c *choice, scope Scope) (spec.Named, hcl.Diagnostics) {
 	n := spec.Named{Name: c.name}
-	kind, policies := c.def.Name, d.Policies[c.def.Name]
+	kind, policies := c.def.Name, d.policies[c.def.Name]
 	if policies == nil || slices.Contains(c.def.Type.Values, n.Name) && !slices.Contains(policies.Names(), n.Name) {
 		if !slices.Contains(c.def.Type.Values, n.Name) {
 			return n, unknownPolicy(c, c.def.Type.Values)
@@ -156,7 +156,7 @@ func (d *Decoder) named(c *choice, scope Scope) (spec.Named, hcl.Diagnostics) {
 // evaluateAll evaluates options of a policy whose options are not known yet.
 func (d *Decoder) evaluateAll(options hclsyntax.Attributes, scope Scope) (diags hcl.Diagnostics) {
 	for _, name := range slices.Sorted(maps.Keys(options)) {
-		_, more := d.Eval(options[name].Expr, scope)
+		_, more := d.eval(options[name].Expr, scope)
 		diags = append(diags, more...)
 	}
 	return diags

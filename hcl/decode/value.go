@@ -24,20 +24,27 @@ import (
 
 // attr decodes an argument; an absent or null one has its default.
 func (d *Decoder) attr(def *schema.Attr, src *hclsyntax.Attribute, b *Block) (Attr, hcl.Diagnostics) {
-	standard := d.standard(def)
+	standard := Attr{Value: cty.NullVal(valueType(def.Type.Kind))}
+	if def.Default != "" {
+		standard = d.standard(def)
+	}
 	if src == nil {
 		standard.Range = b.Range
 		return standard, nil
 	}
+	if a, ok := d.constants[src]; ok {
+		return a, nil
+	}
 	at := src.Expr.Range()
 	wrong := Attr{Value: cty.DynamicVal, Range: at, Given: true}
-	v, diags := d.Eval(src.Expr, b.Scope)
+	v, diags := d.eval(src.Expr, b.Scope)
 	if diags.HasErrors() {
 		return wrong, diags
 	}
-	if def.Type.Kind == schema.Secret {
+	switch {
+	case def.Type.Kind == schema.Secret:
 		v, _ = v.UnmarkDeep()
-	} else if v.ContainsMarked() {
+	case v.IsMarked(), def.Type.Kind != schema.Ref && v.ContainsMarked(): // of what a Ref names only the address is taken
 		return wrong, hcl.Diagnostics{sensitive(at)}
 	}
 	if v.IsNull() {
@@ -49,6 +56,9 @@ func (d *Decoder) attr(def *schema.Attr, src *hclsyntax.Attribute, b *Block) (At
 	}
 	a, diags := d.Convert(def, v, src.Expr)
 	a.standard = standard.Value
+	if !diags.HasErrors() && len(src.Expr.Variables()) == 0 {
+		d.constants[src] = a
+	}
 	return a, diags
 }
 
@@ -68,9 +78,6 @@ func (d *Decoder) standard(def *schema.Attr) Attr {
 			panic("schema: default of " + def.Name + ": " + diags.Error())
 		}
 		a.Given, a.standard = false, a.Value
-	}
-	if d.defaults == nil {
-		d.defaults = map[*schema.Attr]Attr{}
 	}
 	d.defaults[def] = a
 	return a
