@@ -2,6 +2,7 @@ package hcl_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/diag"
+	"github.com/ainur-faas/ainur/hcl/schema"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -154,55 +156,83 @@ load "mixed" {
 
 // Each file under testdata/errors marks the line of every diagnostic it must
 // cause with "# ERROR: summary" or "# WARNING: summary"; how they look is in
-// the file beside it.
+// the file beside it. A line "#: var a=1", "#: version 0.2.0", "#: engine live",
+// "#: experiment e" or "#: nowhere ERROR: summary" sets an option, or tells of a
+// diagnostic that has no place.
 func TestFixtures(t *testing.T) {
-	files, err := filepath.Glob("testdata/errors/*.ainur.hcl")
+	files, err := filepath.Glob("testdata/errors/*.ainur.*")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no fixtures", err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), hcl.Extension), func(t *testing.T) {
-			src, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := map[int][]string{}
-			for i, line := range strings.Split(string(src), "\n") {
-				for _, remark := range strings.Split(line, "# ")[1:] {
-					if remark = strings.TrimSpace(remark); strings.HasPrefix(remark, "ERROR: ") || strings.HasPrefix(remark, "WARNING: ") {
-						want[i+1] = append(want[i+1], remark)
-					}
-				}
-				if slices.Sort(want[i+1]); want[i+1] == nil {
-					delete(want, i+1)
-				}
-			}
-			root, err := filepath.Abs(".")
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, diags := hcl.Load(file, options())
-			diags = all(m, diags)
-			if !diags.HasErrors() { // a mistake that only the facts of hosts reveal
-				_, diags = m.Experiment("", 0)
-			}
-			got := map[int][]string{}
-			for _, d := range diag.Sort(diags) {
-				if d.Subject == nil {
-					t.Fatalf("no place: %s", d.Summary)
-				}
-				severity := map[hcllib.DiagnosticSeverity]string{hcllib.DiagError: "ERROR", hcllib.DiagWarning: "WARNING"}[d.Severity]
-				got[d.Subject.Start.Line] = append(got[d.Subject.Start.Line], severity+": "+strings.ReplaceAll(d.Summary, root, "ROOT"))
-			}
-			for line := range got {
-				slices.Sort(got[line])
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("diagnostics by line (-want +got):\n%s", diff)
-			}
-			golden(t, strings.TrimSuffix(file, hcl.Extension)+".txt", strings.ReplaceAll(render(t, m, diags), root, "ROOT"))
-		})
+		name, _, _ := strings.Cut(filepath.Base(file), ".")
+		t.Run(name, func(t *testing.T) { fixture(t, file, filepath.Join(filepath.Dir(file), name+".txt")) })
 	}
+}
+
+func fixture(t *testing.T, file, rendering string) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, engine, experiment := options(), schema.Engine(0), ""
+	want := map[string][]string{}
+	for i, line := range strings.Split(string(src), "\n") {
+		if key, value, ok := strings.Cut(strings.TrimPrefix(line, "#: "), " "); ok && strings.HasPrefix(line, "#: ") {
+			switch key {
+			case "var":
+				o.Vars = append(o.Vars, value)
+			case "version":
+				o.Version = value
+			case "engine":
+				engine = map[string]schema.Engine{"live": schema.Live, "simulated": schema.Simulated}[value]
+			case "experiment":
+				experiment = value
+			case "nowhere":
+				want["nowhere"] = append(want["nowhere"], value)
+			default:
+				t.Fatalf("line %d: no option %q", i+1, key)
+			}
+			continue
+		}
+		for _, remark := range strings.Split(line, "# ")[1:] {
+			if remark = strings.TrimSpace(remark); strings.HasSuffix(file, ".json") {
+				remark = strings.TrimSuffix(strings.TrimSuffix(remark, ","), `"`) // of a "//" property
+				remark = strings.ReplaceAll(remark, `\"`, `"`)
+			}
+			if strings.HasPrefix(remark, "ERROR: ") || strings.HasPrefix(remark, "WARNING: ") {
+				at := fmt.Sprint(file, ":", i+1)
+				want[at] = append(want[at], remark)
+			}
+		}
+	}
+	m, diags := hcl.Load(file, o)
+	diags = all(m, diags)
+	if !diags.HasErrors() { // a mistake that only the facts of hosts, or the engine, reveal
+		_, diags = m.Experiment(experiment, engine)
+	}
+	got := map[string][]string{}
+	for _, d := range diag.Sort(diags) {
+		at := "nowhere"
+		if d.Subject != nil {
+			at = fmt.Sprint(d.Subject.Filename, ":", d.Subject.Start.Line)
+		}
+		severity := map[hcllib.DiagnosticSeverity]string{hcllib.DiagError: "ERROR", hcllib.DiagWarning: "WARNING"}[d.Severity]
+		got[at] = append(got[at], severity+": "+strings.ReplaceAll(d.Summary, root, "ROOT"))
+	}
+	for _, list := range []map[string][]string{want, got} {
+		for at := range list {
+			slices.Sort(list[at])
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("diagnostics by line (-want +got):\n%s", diff)
+	}
+	golden(t, rendering, strings.ReplaceAll(render(t, m, diags), root, "ROOT"))
 }
 
 // golden compares got with a file, or writes it with -update.

@@ -307,8 +307,10 @@ func (e *evaluator) module(a addr, n *node, src *hclsyntax.Block, scope decode.S
 	for _, name := range m.names("variable") {
 		g := given{}
 		if arg := src.Body.Attributes[name]; arg != nil {
-			v := e.expression(arg.Expr, scope)
-			g = given{origin: a.owner(), value: v, at: arg.Expr.Range()}
+			g = given{origin: a.owner(), value: e.expression(arg.Expr, scope), at: arg.Expr.Range()}
+		} else if m.blocks[addr{"variable", name}].Body.Attributes["default"] == nil {
+			inner.vars[name] = variable{value: cty.DynamicVal} // reported by checkInputs
+			continue
 		}
 		v, diags := m.variable(name, g)
 		e.diags = append(e.diags, diags...)
@@ -383,8 +385,8 @@ func (e *evaluator) explain(refs []hcl.Traversal, ctx *hcl.EvalContext, scope de
 		}
 	}
 	first := firstError(diags) // what follows is its consequence
-	if first.Subject != nil && e.m.badCalls[*first.Subject] {
-		return nil // reported by checkCalls
+	if _, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](first); ok {
+		return nil // reported by checkCalls, or where the func is declared
 	}
 	if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](first); ok && call.CalledFunctionName() == meter {
 		return hcl.Diagnostics{diag.Problem{ID: "AIN1334", Summary: call.FunctionCallError().Error(), At: first.Subject}.Diagnostic()}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -54,7 +55,7 @@ func (t *translator) body(items []property, def *schema.Block, end hcl.Range) *h
 	body := &hclsyntax.Body{Attributes: hclsyntax.Attributes{}, EndRange: end, SrcRange: end}
 	slices.SortFunc(items, func(a, b property) int { return a.at.Start.Byte - b.at.Start.Byte })
 	for _, item := range items {
-		if item.name == "//" { // a comment
+		if strings.HasPrefix(item.name, "//") { // a comment
 			continue
 		}
 		inner := def.Block(item.name)

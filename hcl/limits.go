@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -13,40 +14,90 @@ import (
 
 // Bounds of evaluation, far above what people compute.
 const (
-	maxSize  = 8 << 20   // of a value: elements, and bytes of text
-	maxSteps = 2_000_000 // of for expressions within one expression
+	maxSize  = 8 << 20      // of a value: elements, and bytes of text
+	maxSteps = 500_000      // of for expressions within one expression
+	maxTotal = 4 * maxSteps // within all
 )
 
-// meter is the name under which a function counts what for expressions go
-// through. No file can call it: it is no identifier.
-const meter = "for"
+// Names under which functions stand that no file can call: they are no
+// identifiers.
+const (
+	meter = "for"  // counts what a for expression goes through
+	even  = "list" // makes a list of a long tuple whose elements have one type
+)
 
-// meterLoops makes every for expression in a body count its steps, in steps.
-func (m *Module) meterLoops(body *hclsyntax.Body) {
+// typeNames are what looks like calls in a type constraint.
+var typeNames = []string{"list", "set", "map", "tuple", "object", "optional"}
+
+// bound makes the expressions of a body take bounded time: every for expression
+// counts its steps, and an argument of a function that is a long tuple becomes
+// a list first, for to find the type that all elements of a tuple have takes
+// cty the square of their number.
+func (m *Module) bound(body *hclsyntax.Body) {
+	call := func(name string, arg hclsyntax.Expression) hclsyntax.Expression {
+		at := arg.Range()
+		return &hclsyntax.FunctionCallExpr{Name: name, Args: []hclsyntax.Expression{arg}, NameRange: at, OpenParenRange: at, CloseParenRange: at}
+	}
 	_ = hclsyntax.VisitAll(body, func(n hclsyntax.Node) hcl.Diagnostics {
-		if loop, ok := n.(*hclsyntax.ForExpr); ok {
-			at := loop.CollExpr.Range()
-			loop.CollExpr = &hclsyntax.FunctionCallExpr{Name: meter, Args: []hclsyntax.Expression{loop.CollExpr}, NameRange: at, OpenParenRange: at, CloseParenRange: at}
+		switch n := n.(type) {
+		case *hclsyntax.ForExpr:
+			n.CollExpr = call(meter, n.CollExpr)
+		case *hclsyntax.FunctionCallExpr:
+			if n.Name == meter || n.Name == even || slices.Contains(typeNames, n.Name) {
+				return nil
+			}
+			for i, arg := range n.Args {
+				n.Args[i] = call(even, arg)
+			}
 		}
 		return nil
 	})
+	any := []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true}}
 	m.functions[meter] = function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true}},
-		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+		Params: any, Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			list, _ := args[0].Unmark()
 			if list.IsKnown() && !list.IsNull() && list.CanIterateElements() {
 				m.steps += list.LengthInt()
+				m.top.total += list.LengthInt()
 			}
-			if m.steps > maxSteps {
+			if m.steps > maxSteps || m.top.total > maxTotal {
 				return cty.DynamicVal, errTooManySteps
 			}
 			return args[0], nil
 		},
 	})
+	m.functions[even] = function.New(&function.Spec{
+		Params: any, Type: func(args []cty.Value) (cty.Type, error) { return evenType(args[0]), nil },
+		Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
+			if !t.IsListType() || args[0].Type().IsListType() {
+				return args[0], nil
+			}
+			tuple, marks := args[0].Unmark()
+			return cty.ListVal(tuple.AsValueSlice()).WithMarks(marks), nil
+		},
+	})
 }
 
-var errTooManySteps = fmt.Errorf("the for expressions go through more than %d elements", maxSteps)
+// longTuple is the length from which on a tuple becomes a list.
+const longTuple = 256
+
+// evenType is the type of v, or that of a list when v is a long tuple whose elements have one type.
+func evenType(v cty.Value) cty.Type {
+	t := v.Type()
+	if !v.IsKnown() || v.IsNull() || !t.IsTupleType() || t.Length() < longTuple {
+		return t
+	}
+	elements := t.TupleElementTypes()
+	for _, e := range elements[1:] {
+		if !e.Equals(elements[0]) || e.HasDynamicTypes() {
+			return t
+		}
+	}
+	return cty.List(elements[0])
+}
+
+var errTooManySteps = fmt.Errorf("for expressions go through more than %d elements, or all together more than %d", maxSteps, maxTotal)
 
 // tooLarge reports an expression whose references alone would make its value too large.
 func tooLarge(expr hcl.Expression, refs []hcl.Traversal, ctx *hcl.EvalContext) *diag.Problem {

@@ -60,15 +60,15 @@ type Module struct {
 	variables map[string]variable
 	functions map[string]function.Function
 	modules   map[string]*Module
-	steps     int                // that for expressions have taken in the expression being evaluated
-	broken    map[addr]bool      // blocks whose structure is wrong: what they lack has been said
-	ghosts    map[string]bool    // names of blocks that are not what they were meant to be
-	badCalls  map[hcl.Range]bool // calls of functions that do not exist, by name
+	steps     int             // that for expressions have taken in the expression being evaluated
+	broken    map[addr]bool   // blocks whose structure is wrong: what they lack has been said
+	ghosts    map[string]bool // names of blocks that are not what they were meant to be
 
 	// Of the top module.
 	files  map[string]*hcl.File
 	traces map[[2]string]traceFiles
 	facts  map[string]hostFacts               // by address
+	total  int                                // steps of for expressions so far
 	hosts  func(spec.Host) (spec.Facts, bool) // that the last Experiment asked
 }
 
@@ -101,7 +101,7 @@ func newModule(dir string, opts Options, top *Module) *Module {
 	m := &Module{
 		dir: dir, opts: opts, top: top, blocks: map[addr]*hclsyntax.Block{}, locals: map[string]*hclsyntax.Attribute{},
 		variables: map[string]variable{}, functions: funcs.All(dir), modules: map[string]*Module{},
-		broken: map[addr]bool{}, ghosts: map[string]bool{}, badCalls: map[hcl.Range]bool{},
+		broken: map[addr]bool{}, ghosts: map[string]bool{},
 	}
 	if top == nil {
 		m.top, m.files, m.traces, m.facts = m, map[string]*hcl.File{}, map[[2]string]traceFiles{}, map[string]hostFacts{}
@@ -156,7 +156,7 @@ func (m *Module) read(paths []string) (diags hcl.Diagnostics) {
 		diags = append(diags, m.declare(body)...)
 	}
 	for _, body := range bodies {
-		m.meterLoops(body)
+		m.bound(body)
 		diags = append(diags, m.declareFunctions(body)...)
 	}
 	return diags
@@ -272,7 +272,6 @@ func (m *Module) checkCalls(body *hclsyntax.Body, own map[string]bool) (diags hc
 			p.Suggest = diag.Suggest(call.Name, funcs.Names())
 			p = p.Rename(call.NameRange, call.Name)
 		}
-		m.badCalls[call.NameRange] = true
 		if len(diags) < maxUnknownCalls {
 			diags = append(diags, p.Diagnostic())
 		}

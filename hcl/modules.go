@@ -97,6 +97,7 @@ func (m *Module) loadModules(around []string) (diags hcl.Diagnostics) {
 
 // checkInputs compares the arguments of a module block with the variables of m.
 func (m *Module) checkInputs(name string, b *hclsyntax.Block) (diags hcl.Diagnostics) {
+	meant := map[string]bool{} // what a misspelling explains
 	for _, input := range sortedAttributes(b.Body) {
 		if input.Name == "source" || m.blocks[addr{"variable", input.Name}] != nil {
 			continue
@@ -105,11 +106,14 @@ func (m *Module) checkInputs(name string, b *hclsyntax.Block) (diags hcl.Diagnos
 		if len(p.Suggest) == 0 && len(m.known("var")) > 0 {
 			p.Notes = []diag.Note{diag.Help("its variables are %s", strings.Join(m.known("var"), ", "))}
 		}
+		for _, s := range p.Suggest {
+			meant[s] = true
+		}
 		diags = append(diags, p.Rename(input.NameRange, input.Name).Diagnostic())
 	}
 	for _, v := range m.names("variable") {
 		block := m.blocks[addr{"variable", v}]
-		if block.Body.Attributes["default"] == nil && b.Body.Attributes[v] == nil {
+		if block.Body.Attributes["default"] == nil && b.Body.Attributes[v] == nil && !meant[v] {
 			at := b.DefRange()
 			diags = append(diags, diag.Problem{
 				ID: "AIN1402", Summary: fmt.Sprintf("module %q needs %q", name, v), At: &at,

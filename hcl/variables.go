@@ -116,7 +116,7 @@ func (m *Module) valueFile(path string, values map[string]given) hcl.Diagnostics
 	if problem != nil {
 		return hcl.Diagnostics{problem.Diagnostic()}
 	}
-	m.meterLoops(body)
+	m.bound(body)
 	attrs, diags := body.JustAttributes()
 	for i, d := range diags {
 		diags[i] = diag.From("AIN1101", d)

@@ -113,7 +113,7 @@ var outcome = []*Block{
 				Attrs: []Attr{
 					{Name: "rows", Type: plain(Strings), Required: true, Doc: "axes"},
 					{Name: "columns", Type: plain(Strings), Required: true, Doc: "metrics, such as `latency.p99`"},
-					{Name: "compare", Type: object(
+					{Name: "compare", Type: fields(
 						Attr{Name: "base", Type: plain(Any), Required: true, Doc: "the points to compare with"},
 						Attr{Name: "test", Type: enum("mann_whitney", "welch", "bootstrap"), Default: `"mann_whitney"`},
 						Attr{Name: "correct", Type: enum("holm", "none"), Default: `"holm"`},

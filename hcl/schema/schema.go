@@ -116,7 +116,7 @@ const (
 // late is an expression that is evaluated after its block.
 func late(want Kind, sees string) Type { return Type{Kind: Expr, Want: want, Sees: sees} }
 
-func object(fields ...Attr) Type { return Type{Kind: Object, Fields: fields} }
+func fields(all ...Attr) Type { return Type{Kind: Object, Fields: all} }
 
 func whole(least, most int64) Type { return Type{Kind: Int, Min: least, Max: most} }
 

@@ -242,7 +242,7 @@ var workload = []*Block{
 			{Name: "workers", Type: whole(1, 100_000), Lacking: Simulated, Doc: "how many, instead of the experiment's"},
 			{Name: "like", Type: ref("host"), Doc: "a host whose facts every simulated host has"},
 			{Name: "calibrate", Type: plain(String), Lacking: Simulated, Doc: "durations measured by a run: its folder, or a file"},
-			{Name: "network", Type: object(
+			{Name: "network", Type: fields(
 				Attr{Name: "rtt", Type: plain(Duration), Default: `"0s"`},
 				Attr{Name: "bandwidth", Type: positive(Bits)},
 			), Lacking: Simulated, Doc: "between the hosts: `{ rtt = \"120us\", bandwidth = \"25Gbit/s\" }`"},

@@ -1,0 +1,3 @@
+locals {
+  a = 1e999 # ERROR: this number has an exponent over 400
+}

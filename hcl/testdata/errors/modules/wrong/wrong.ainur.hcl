@@ -1,0 +1,6 @@
+experiment "e" {
+  title   = "E"
+  cluster = null
+  worker  = null
+  load    = null
+}

@@ -1,0 +1,49 @@
+#: engine live
+cluster "c" {
+  host "h" { # ERROR: this version cannot run connection "ssh" in host "h" of cluster "c" yet
+    address = "10.0.0.1"
+    nic     = "eno1" # ERROR: this version cannot run nic of host "h" of cluster "c" yet
+  }
+
+  tune { # ERROR: this version cannot run tune of cluster "c" yet
+    smt = "off"
+  }
+}
+
+worker "w" {
+  on        = cluster.c.host.h
+  isolation = "containerd" # ERROR: this version cannot run isolation "containerd" in worker "w" yet
+  queue     = "mqfq"       # ERROR: this version cannot run queue "mqfq" in worker "w" yet
+}
+
+function "f" {
+  image   = "docker.io/x" # ERROR: this version cannot run image of function "f" yet
+  memory  = "64MiB"
+  compute = ["gpu"] # ERROR: this version cannot run compute "gpu" in function "f" yet
+}
+
+load "l" {
+  target   = worker.w
+  call     = function.f
+  duration = "1s"
+  retries  = 0
+
+  arrival "gamma" { # ERROR: this version cannot run arrival "gamma" of load "l" yet
+    rate = "10/s"
+    cv   = 2
+  }
+}
+
+claim "c" { # ERROR: this version cannot run claim "c" yet
+  statement = "It is fast."
+  that      = alltrue([for r in result : r.latency.p99 < 1])
+}
+
+experiment "e" {
+  title   = "E"
+  cluster = cluster.c
+  worker  = worker.w
+  load    = load.l
+  seed    = 1
+}
+
