@@ -198,6 +198,9 @@ func (e *evaluator) node(a addr, ref hcl.Range) *node {
 		}
 	}
 	switch {
+	case n == nil && len(e.stack) > maxChain:
+		e.report(diag.Problem{ID: "AIN1335", Summary: fmt.Sprintf("more than %d references in one another", maxChain), At: &ref, Notes: []diag.Note{diag.Help("write the value here")}})
+		return &node{value: cty.DynamicVal, byID: map[string]*instance{}, done: true}
 	case n == nil:
 		n = &node{value: cty.DynamicVal, byID: map[string]*instance{}}
 		e.nodes[a] = n
@@ -355,12 +358,15 @@ func (e *evaluator) expression(expr hcl.Expression, scope decode.Scope) cty.Valu
 
 // eval evaluates expr after the blocks it refers to.
 func (e *evaluator) eval(expr hcl.Expression, scope decode.Scope) (cty.Value, hcl.Diagnostics) {
+	if e.m.top.total > maxTotal {
+		return cty.DynamicVal, nil // reported where it became too much
+	}
 	refs := expr.Variables()
 	ctx, diags := e.context(refs, scope)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	if p := tooLarge(expr, refs, ctx); p != nil {
+	if p := e.m.tooLarge(expr, refs, ctx); p != nil {
 		return cty.DynamicVal, hcl.Diagnostics{p.Diagnostic()}
 	}
 	e.m.steps = 0
@@ -368,8 +374,15 @@ func (e *evaluator) eval(expr hcl.Expression, scope decode.Scope) (cty.Value, hc
 	if diags.HasErrors() {
 		return cty.DynamicVal, e.explain(refs, ctx, scope, diags)
 	}
-	if _, plain := expr.(*hclsyntax.ScopeTraversalExpr); !plain && size(v, maxSize) >= maxSize {
+	if _, plain := expr.(*hclsyntax.ScopeTraversalExpr); plain {
+		return v, nil
+	}
+	switch n := size(v, maxSize); {
+	case n >= maxSize:
 		return cty.DynamicVal, hcl.Diagnostics{large(expr.Range()).Diagnostic()}
+	case e.m.charge(n):
+		at := expr.Range()
+		return cty.DynamicVal, hcl.Diagnostics{diag.Problem{ID: "AIN1334", Summary: errTooManySteps.Error(), At: &at}.Diagnostic()}
 	}
 	return v, nil
 }
@@ -377,7 +390,7 @@ func (e *evaluator) eval(expr hcl.Expression, scope decode.Scope) (cty.Value, hc
 // explain says which reference leads nowhere, or what the library says.
 func (e *evaluator) explain(refs []hcl.Traversal, ctx *hcl.EvalContext, scope decode.Scope, diags hcl.Diagnostics) hcl.Diagnostics {
 	for _, ref := range refs {
-		if name, ok := second(ref); ok && e.m.ghosts[name] && !slices.Contains(e.m.known(ref.RootName()), name) {
+		if name, ok := second(ref); ok && e.m.ghosts[name] && !e.m.has(ref.RootName(), name) {
 			return nil // the block it means has been reported
 		}
 		if p := e.missing(ref, ctx, scope); p != nil {
@@ -438,7 +451,7 @@ func (e *evaluator) context(refs []hcl.Traversal, scope decode.Scope) (*hcl.Eval
 			groups[root] = map[string]cty.Value{}
 		}
 		if name, ok := second(ref); ok {
-			if slices.Contains(e.m.known(root), name) {
+			if e.m.has(root, name) {
 				groups[root][name] = e.named(root, name, ref, scope)
 			}
 			continue

@@ -1,6 +1,7 @@
 package hcl
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -202,7 +203,9 @@ func (t *translator) bare(expr hcl.Expression) hclsyntax.Expression {
 
 // text is the string that expr is.
 func (t *translator) text(expr hcl.Expression) (s string, ok bool) {
-	return s, json.Unmarshal(expr.Range().SliceBytes(t.src), &s) == nil
+	raw := expr.Range().SliceBytes(t.src)
+	ok = bytes.HasPrefix(raw, []byte(`"`)) && json.Unmarshal(raw, &s) == nil
+	return s, ok
 }
 
 func (t *translator) expression(expr hcl.Expression) hclsyntax.Expression {
@@ -230,7 +233,7 @@ func (t *translator) expression(expr hcl.Expression) hclsyntax.Expression {
 	raw := at.SliceBytes(t.src)
 	literal := &hclsyntax.LiteralValueExpr{Val: cty.DynamicVal, SrcRange: at}
 	if hugeNumber(string(raw)) {
-		t.report(at, fmt.Sprintf("this number has an exponent over %d", maxExponent), "write a smaller one")
+		t.report(at, fmt.Sprintf("this number has over %d digits, or an exponent over that", maxExponent), "write a smaller one")
 		return literal
 	}
 	kind, err := ctyjson.ImpliedType(raw)

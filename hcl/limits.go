@@ -14,9 +14,10 @@ import (
 
 // Bounds of evaluation, far above what people compute.
 const (
-	maxSize  = 8 << 20      // of a value: elements, and bytes of text
-	maxSteps = 500_000      // of for expressions within one expression
-	maxTotal = 4 * maxSteps // within all
+	maxSize  = 1 << 20   // of a value: elements, and bytes of text
+	maxSteps = 300_000   // of for expressions within one expression
+	maxTotal = 1_200_000 // of for expressions within all, a value counting for a 32nd of its size
+	maxChain = 2000      // of references in one another
 )
 
 // Names under which functions stand that no file can call: they are no
@@ -100,14 +101,16 @@ func evenType(v cty.Value) cty.Type {
 var errTooManySteps = fmt.Errorf("for expressions go through more than %d elements, or all together more than %d", maxSteps, maxTotal)
 
 // tooLarge reports an expression whose references alone would make its value too large.
-func tooLarge(expr hcl.Expression, refs []hcl.Traversal, ctx *hcl.EvalContext) *diag.Problem {
+func (m *Module) tooLarge(expr hcl.Expression, refs []hcl.Traversal, ctx *hcl.EvalContext) *diag.Problem {
 	if _, plain := expr.(*hclsyntax.ScopeTraversalExpr); plain || len(refs) < 2 {
 		return nil
 	}
 	total := 0
 	for _, ref := range refs {
 		if v, diags := ref.TraverseAbs(ctx); !diags.HasErrors() {
-			total += size(v, maxSize)
+			n := size(v, maxSize)
+			total += n
+			m.charge(n)
 		}
 		if total > maxSize {
 			return large(expr.Range())
@@ -121,6 +124,13 @@ func large(at hcl.Range) *diag.Problem {
 		ID: "AIN1333", Summary: fmt.Sprintf("this value is too large: more than %d elements and bytes of text", maxSize), At: &at,
 		Notes: []diag.Note{diag.Help("an experiment is small; read large data with trace, or in the function")},
 	}
+}
+
+// charge counts the work that a value of this size makes, and reports whether
+// the work of all is too much.
+func (m *Module) charge(n int) bool {
+	m.top.total += n / 32
+	return m.top.total > maxTotal
 }
 
 // size counts the elements of v and the bytes of its texts, up to limit.

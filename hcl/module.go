@@ -164,20 +164,23 @@ func (m *Module) read(paths []string) (diags hcl.Diagnostics) {
 
 // noteBroken notes the blocks of a file that some diagnostic is in.
 func (m *Module) noteBroken(body *hclsyntax.Body, wrong hcl.Diagnostics) {
-	for _, b := range body.Blocks {
-		whole := hcl.RangeBetween(b.TypeRange, b.CloseBraceRange)
-		for _, d := range wrong {
-			if d.Subject == nil || !whole.ContainsOffset(d.Subject.Start.Byte) {
-				continue
-			}
-			a := addr{kind: b.Type}
-			if len(b.Labels) > 0 {
-				a.name = b.Labels[0]
-				m.ghosts[a.name] = true
-			}
-			m.broken[a] = true
-			break
+	var starts []int
+	for _, d := range wrong {
+		if d.Subject != nil {
+			starts = append(starts, d.Subject.Start.Byte)
 		}
+	}
+	slices.Sort(starts)
+	for _, b := range body.Blocks {
+		if i, _ := slices.BinarySearch(starts, b.TypeRange.Start.Byte); i == len(starts) || starts[i] >= b.CloseBraceRange.End.Byte {
+			continue
+		}
+		a := addr{kind: b.Type}
+		if len(b.Labels) > 0 {
+			a.name = b.Labels[0]
+			m.ghosts[a.name] = true
+		}
+		m.broken[a] = true
 	}
 }
 
@@ -247,9 +250,18 @@ func (m *Module) checkCalls(body *hclsyntax.Body, own map[string]bool) (diags hc
 			return b.Type == kind && hcl.RangeBetween(b.TypeRange, b.CloseBraceRange).ContainsOffset(at.Start.Byte)
 		})
 	}
+	types := map[string]bool{} // list(string) is no call
+	for _, b := range body.Blocks {
+		if t := b.Body.Attributes["type"]; t != nil && b.Type == "variable" {
+			_ = hclsyntax.VisitAll(t.Expr, func(n hclsyntax.Node) hcl.Diagnostics {
+				types[n.Range().String()] = true
+				return nil
+			})
+		}
+	}
 	_ = hclsyntax.VisitAll(body, func(n hclsyntax.Node) hcl.Diagnostics {
 		call, ok := n.(*hclsyntax.FunctionCallExpr)
-		if !ok {
+		if !ok || types[call.Range().String()] {
 			return nil
 		}
 		if _, known := m.functions[call.Name]; known || len(diags) >= maxUnknownCalls {
@@ -272,11 +284,12 @@ func (m *Module) checkCalls(body *hclsyntax.Body, own map[string]bool) (diags hc
 			p.Suggest = diag.Suggest(call.Name, funcs.Names())
 			p = p.Rename(call.NameRange, call.Name)
 		}
-		if len(diags) < maxUnknownCalls {
-			diags = append(diags, p.Diagnostic())
-		}
+		diags = append(diags, p.Diagnostic())
 		return nil
 	})
+	if len(diags) >= maxUnknownCalls {
+		m.top.total = maxTotal + 1 // to evaluate it is a waste
+	}
 	return diags
 }
 
@@ -366,6 +379,19 @@ func (m *Module) known(root string) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// has reports whether a reference with this root may name name next.
+func (m *Module) has(root, name string) bool {
+	switch root {
+	case "local":
+		return m.locals[name] != nil
+	case "var":
+		root = "variable"
+	case "ainur":
+		return false
+	}
+	return m.blocks[addr{root, name}] != nil
 }
 
 // kindOf is the kind of thing a root names, for messages.

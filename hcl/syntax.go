@@ -20,6 +20,8 @@ const (
 	maxOperators = 2000     // between two separators
 	maxExponent  = 400      // of a number
 	maxBlocks    = 100_000
+	maxHeredoc   = 10_000 // lines and parts
+	maxControls  = 1000   // of %{ if } and %{ for } in a file: each may hold the rest
 )
 
 // parseSource parses a file in native syntax, or in JSON when its name says so.
@@ -54,30 +56,52 @@ func firstError(diags hcl.Diagnostics) *hcl.Diagnostic {
 // tooDeep finds what would take the parser or the evaluator too much stack.
 func tooDeep(src []byte, path string) (*hcl.Range, string) {
 	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos) // what is wrong is the parser's to say
-	depth, operators := 0, 0
+	type level struct {
+		open      hclsyntax.TokenType
+		operators int // since the last separator
+	}
+	stack := []level{{open: hclsyntax.TokenOBrace}}
+	controls := 0
 	for i, t := range tokens {
+		top := &stack[len(stack)-1]
 		switch t.Type {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp,
 			hclsyntax.TokenTemplateControl, hclsyntax.TokenOHeredoc, hclsyntax.TokenOQuote:
-			depth++
-			operators = 0
+			top.operators++
+			stack = append(stack, level{open: t.Type})
+			if t.Type == hclsyntax.TokenTemplateControl {
+				controls++
+			}
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd,
 			hclsyntax.TokenCHeredoc, hclsyntax.TokenCQuote:
-			depth--
-		case hclsyntax.TokenComma, hclsyntax.TokenNewline:
-			operators = 0
-		case hclsyntax.TokenIdent, hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenComment:
+			if len(stack) > 1 {
+				stack = stack[:len(stack)-1]
+			}
+		case hclsyntax.TokenComma:
+			top.operators = 0
+		case hclsyntax.TokenNewline:
+			if top.open == hclsyntax.TokenOBrace { // elsewhere an expression goes on
+				top.operators = 0
+			}
+		case hclsyntax.TokenIdent, hclsyntax.TokenQuotedLit, hclsyntax.TokenComment:
+		case hclsyntax.TokenStringLit:
+			if top.operators++; top.operators > maxHeredoc {
+				return &tokens[i].Range, fmt.Sprintf("a text of more than %d lines", maxHeredoc)
+			}
 		case hclsyntax.TokenNumberLit:
 			if hugeNumber(string(t.Bytes)) {
-				return &tokens[i].Range, fmt.Sprintf("this number has an exponent over %d", maxExponent)
+				return &tokens[i].Range, fmt.Sprintf("this number has over %d digits, or an exponent over that", maxExponent)
 			}
 		default:
-			operators++
+			top.operators++
 		}
-		if depth > maxDepth {
+		if controls > maxControls {
+			return &tokens[i].Range, fmt.Sprintf("more than %d template directives", maxControls)
+		}
+		if len(stack) > maxDepth {
 			return &tokens[i].Range, fmt.Sprintf("more than %d brackets and templates in one another", maxDepth)
 		}
-		if operators > maxOperators {
+		if top.operators > maxOperators && top.open != hclsyntax.TokenOQuote && top.open != hclsyntax.TokenOHeredoc {
 			return &tokens[i].Range, fmt.Sprintf("an expression of more than %d operators", maxOperators)
 		}
 	}
@@ -88,7 +112,7 @@ func tooDeep(src []byte, path string) (*hcl.Range, string) {
 func hugeNumber(text string) bool {
 	_, exponent, ok := strings.Cut(strings.ToLower(text), "e")
 	exponent = strings.TrimLeft(exponent, "+-0")
-	return ok && (len(exponent) > 3 || len(exponent) == 3 && exponent > fmt.Sprint(maxExponent))
+	return len(text) > maxExponent || ok && (len(exponent) > 3 || len(exponent) == 3 && exponent > fmt.Sprint(maxExponent))
 }
 
 // jsonExtension is how the name of an experiment file in JSON ends.

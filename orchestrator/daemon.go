@@ -13,7 +13,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
+
+// BalancerConfig is the file that a balancer is started with.
+type BalancerConfig struct {
+	spec.Balancer
+	Seed uint64 `json:"seed"` // of the repeat
+}
 
 // Ready is the line that a daemon prints on its standard output once it serves.
 type Ready struct {

@@ -158,7 +158,7 @@ func (l *live) repeat(ctx context.Context, point *spec.Point, step plan.Step, di
 	d.watch, d.lost = context.WithCancelCause(ctx)
 	defer d.lost(nil)
 	defer func() { err = errors.Join(err, d.stop()) }()
-	if err := d.start(d.watch); err != nil {
+	if err := d.start(d.watch, step.Seed); err != nil {
 		return outcome{}, d.cause(err)
 	}
 	if err := d.register(d.watch); err != nil {
@@ -194,13 +194,14 @@ func (d *deployment) cause(err error) error {
 
 var errLost = errors.New("ended in the middle of the run")
 
-// start starts the balancer and the agents and waits until they serve.
-func (d *deployment) start(ctx context.Context) error {
+// start starts the balancer, whose chance comes from seed, and the agents and
+// waits until they serve.
+func (d *deployment) start(ctx context.Context, seed uint64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %v", startTimeout))
 	defer cancel()
 	var join []string
 	if b := d.point.Balancer; b != nil {
-		config, err := d.config("balancer", b)
+		config, err := d.config("balancer", BalancerConfig{Balancer: *b, Seed: seed})
 		if err != nil {
 			return err
 		}

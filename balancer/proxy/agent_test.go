@@ -155,7 +155,7 @@ type balancer struct {
 func newBalancer(t testing.TB, lease time.Duration, options ...func(*proxy.Options)) *balancer {
 	t.Helper()
 	grpcListener, httpListener := listen(t), listen(t)
-	o := proxy.Options{Policy: &policy.RoundRobin{}, Log: slog.New(slog.DiscardHandler), Lease: lease, Grace: grace}
+	o := proxy.Options{Policy: policy.RoundRobin{}, Log: slog.New(slog.DiscardHandler), Lease: lease, Grace: grace}
 	for _, option := range options {
 		option(&o)
 	}

@@ -30,11 +30,11 @@ type failure struct {
 // has not seen it.
 type call func(*link) (sent bool, err error)
 
-// try makes a call at the member whose turn it is. It goes to another member only when
+// try makes a call of a function at the member that the policy chooses. It goes to another member only when
 // it was certainly not sent to the first: a worker that fails later may have run it.
-func (p *Proxy) try(ctx context.Context, do call) (f *failure) {
+func (p *Proxy) try(ctx context.Context, function string, do call) (f *failure) {
 	for range attempts {
-		id, l, nobody := p.pick()
+		id, l, nobody := p.pick(function)
 		switch {
 		case l == nil && f != nil:
 			return f
@@ -91,7 +91,7 @@ type send func(context.Context, *link, *pb.InvokeRequest) (reply *pb.InvokeReply
 
 // invoke passes an invocation to a member. Every failure is in the reply.
 func (p *Proxy) invoke(ctx context.Context, req *pb.InvokeRequest, to send) (reply *pb.InvokeReply) {
-	f := p.try(ctx, func(l *link) (sent bool, err error) {
+	f := p.try(ctx, req.GetFunction(), func(l *link) (sent bool, err error) {
 		reply, sent, err = to(ctx, l, req)
 		return sent, err
 	})

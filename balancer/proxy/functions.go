@@ -113,7 +113,7 @@ func (f *functions) InvokeStream(stream grpc.BidiStreamingServer[pb.InvokeReques
 // flight, for the balancing policy, only until it has started.
 func (f *functions) InvokeAsync(ctx context.Context, req *pb.InvokeRequest) (*pb.InvokeAsyncReply, error) {
 	var cookie string
-	failed := f.p.try(ctx, func(l *link) (bool, error) {
+	failed := f.p.try(ctx, req.GetFunction(), func(l *link) (bool, error) {
 		var from peer.Peer
 		reply, err := l.client.InvokeAsync(ctx, req, grpc.Peer(&from))
 		cookie = reply.GetCookie() + "@" + l.worker

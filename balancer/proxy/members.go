@@ -158,14 +158,15 @@ func (p *Proxy) memberLinks() []*link {
 	return links
 }
 
-// pick chooses a member and counts an invocation there, or says why there is none.
-func (p *Proxy) pick() (id uint64, l *link, nobody string) {
+// pick chooses a member for an invocation of a function and counts it there, or
+// says why there is none.
+func (p *Proxy) pick(function string) (id uint64, l *link, nobody string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping {
 		return 0, nil, "the balancer is stopping"
 	}
-	if m, ok := p.core.Pick(p.now()); ok {
+	if m, ok := p.core.Pick(p.now(), function); ok {
 		return m.ID, p.links[m.ID], ""
 	}
 	if n := len(p.links); n > 0 {

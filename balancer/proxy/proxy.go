@@ -28,6 +28,7 @@ const maxMessage = 256 << 20
 // Options of a Proxy. Policy and Log are required.
 type Options struct {
 	Policy policy.Policy
+	Seed   uint64 // of the run; the policy's chance comes from it
 	Log    *slog.Logger
 	Lease  time.Duration // of a member, 0 = 3 s
 	Grace  time.Duration // for what is under way when the proxy stops, 0 = 5 s
@@ -49,7 +50,7 @@ type Proxy struct {
 // New returns a Proxy without members.
 func New(o Options) *Proxy {
 	o.Lease, o.Grace = cmp.Or(o.Lease, 3*time.Second), cmp.Or(o.Grace, 5*time.Second)
-	p := &Proxy{options: o, began: time.Now(), core: route.New(o.Policy, o.Lease), links: map[uint64]*link{}}
+	p := &Proxy{options: o, began: time.Now(), core: route.New(o.Policy, o.Lease, o.Seed), links: map[uint64]*link{}}
 	p.timer = time.AfterFunc(time.Hour, p.expire)
 	p.timer.Stop()
 	return p

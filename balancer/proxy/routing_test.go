@@ -13,6 +13,7 @@ import (
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/balancer/proxy"
+	"github.com/ainur-faas/ainur/balancer/route"
 )
 
 // The policy sees what is in flight, whichever way it came and until it has its reply.
@@ -26,7 +27,7 @@ func TestPolicySeesWhatIsInFlight(t *testing.T) {
 			}
 			return &pb.InvokeReply{Outcome: pb.Outcome_OK}
 		})
-		b := newBalancer(t, 0, func(o *proxy.Options) { o.Policy = &policy.LeastInFlight{} })
+		b := newBalancer(t, 0, func(o *proxy.Options) { o.Policy = policy.LeastInFlight{} })
 		b.joins(t, newAgent(t, "w1", slow), "i")
 		b.joins(t, newAgent(t, "w2", slow), "i")
 		var calls sync.WaitGroup
@@ -142,4 +143,36 @@ func TestAskingTheMembers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// A function goes where a core of the same seed, such as the simulator's,
+// sends it, in whichever order the workers have joined, and whichever way the call came.
+func TestFunctionsGoWhereTheSeedSays(t *testing.T) {
+	const seed = 7
+	bounded := policy.CHBounded{Ceil: 1.25, VNodes: 64}
+	eachCaller(t, func(t *testing.T, call func(*balancer, *pb.InvokeRequest) *pb.InvokeReply) {
+		b := newBalancer(t, 0, func(o *proxy.Options) { o.Policy, o.Seed = bounded, seed })
+		other := route.New(bounded, time.Hour, seed)
+		for i := range 3 {
+			b.joins(t, newAgent(t, fmt.Sprint("w", i)), "i")
+			other.Join(0, fmt.Sprint("w", 2-i), "", "i", 0)
+		}
+		met := map[string]bool{}
+		for i := range 20 {
+			f := fmt.Sprint("f", i)
+			want, _ := other.Pick(0, f)
+			other.Done(want.ID)
+			met[want.Worker] = true
+			if reply := call(b, &pb.InvokeRequest{Function: f, Tid: f}); reply.GetWorker() != want.Worker {
+				t.Errorf("%s went to %s, want %s", f, reply.GetWorker(), want.Worker)
+			}
+			reply, err := b.InvokeAsync(t.Context(), &pb.InvokeRequest{Function: f, Tid: f})
+			if want := f + "@" + want.Worker; err != nil || reply.GetCookie() != want {
+				t.Errorf("started %s, %v, want %s", reply.GetCookie(), err, want)
+			}
+		}
+		if len(met) != 3 {
+			t.Errorf("all functions are at %v", met)
+		}
+	})
 }

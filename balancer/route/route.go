@@ -17,7 +17,7 @@ import (
 // Core is the state of one balancer. It is not safe for concurrent use. Times
 // count from its start and never decrease.
 type Core struct {
-	policy  policy.Policy
+	picker  policy.Picker
 	lease   time.Duration
 	members []Member        // in order of ID
 	view    []policy.Member // of the usable ones, for the policy
@@ -37,8 +37,11 @@ type Member struct {
 	Suspect     bool // could not be reached, and has not renewed its lease since
 }
 
-// New returns a Core without members, whose leases last so long.
-func New(p policy.Policy, lease time.Duration) *Core { return &Core{policy: p, lease: lease} }
+// New returns a Core without members, whose leases last so long. The policy's
+// chance comes from seed.
+func New(p policy.Policy, lease time.Duration, seed uint64) *Core {
+	return &Core{picker: p.New(seed), lease: lease}
+}
 
 // Renew extends the lease of a member and lifts suspicion from it. It returns
 // false for a worker that is no member in this incarnation and has to join.
@@ -99,20 +102,20 @@ func (c *Core) Deadline() (at time.Duration, ok bool) {
 	return at, ok
 }
 
-// Pick chooses the member for an invocation and counts it as in flight there
+// Pick chooses the member for an invocation of a function and counts it as in flight there
 // until Done. Suspects are not chosen; ok is false when there is no other.
-func (c *Core) Pick(now time.Duration) (m Member, ok bool) {
+func (c *Core) Pick(now time.Duration, function string) (m Member, ok bool) {
 	c.view, c.usable = c.view[:0], c.usable[:0]
 	for i, m := range c.members {
 		if m.Expires > now && !m.Suspect {
-			c.view = append(c.view, policy.Member{ID: m.ID, InFlight: m.InFlight, MilliCPU: m.MilliCPU})
+			c.view = append(c.view, policy.Member{ID: m.ID, Worker: m.Worker, InFlight: m.InFlight, MilliCPU: m.MilliCPU})
 			c.usable = append(c.usable, i)
 		}
 	}
 	if len(c.view) == 0 {
 		return Member{}, false
 	}
-	chosen := &c.members[c.usable[c.policy.Pick(c.view)]]
+	chosen := &c.members[c.usable[c.picker.Pick(policy.Request{Now: now, Function: function}, c.view)]]
 	chosen.InFlight++
 	return *chosen, true
 }

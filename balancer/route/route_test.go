@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/ainur-faas/ainur/balancer/policy"
@@ -14,8 +15,8 @@ import (
 const lease = 3 * time.Second
 
 func TestLease(t *testing.T) {
-	c := route.New(&policy.RoundRobin{}, lease)
-	if _, ok := c.Pick(0); ok {
+	c := route.New(policy.RoundRobin{}, lease, 1)
+	if _, ok := c.Pick(0, "f"); ok {
 		t.Error("picked one of none")
 	}
 	a, joined := c.Join(0, "a", "host:1", "i1", 1000)
@@ -28,10 +29,10 @@ func TestLease(t *testing.T) {
 	if at, ok := c.Deadline(); !ok || at != 5*time.Second {
 		t.Errorf("deadline %v, %v, want 5s", at, ok)
 	}
-	if got, ok := c.Pick(4 * time.Second); !ok || got.ID != a.ID {
+	if got, ok := c.Pick(4*time.Second, "f"); !ok || got.ID != a.ID {
 		t.Errorf("picked %+v, %v", got, ok)
 	}
-	if got, ok := c.Pick(5 * time.Second); ok {
+	if got, ok := c.Pick(5*time.Second, "f"); ok {
 		t.Errorf("picked %+v whose lease is over", got)
 	}
 	if gone := c.Expire(5 * time.Second); len(gone) != 1 || gone[0].InFlight != 1 {
@@ -44,9 +45,9 @@ func TestLease(t *testing.T) {
 }
 
 func TestRestartIsANewMember(t *testing.T) {
-	c := route.New(&policy.RoundRobin{}, lease)
+	c := route.New(policy.RoundRobin{}, lease, 1)
 	old, _ := c.Join(0, "a", "host:1", "i1", 1000)
-	c.Pick(0)
+	c.Pick(0, "f")
 	now, joined := c.Join(time.Second, "a", "host:2", "i2", 1000)
 	if !joined || now.ID == old.ID || now.InFlight != 0 || now.Address != "host:2" || len(c.Members()) != 1 {
 		t.Errorf("after a restart: %+v, %+v", now, c.Members())
@@ -62,17 +63,17 @@ func TestRestartIsANewMember(t *testing.T) {
 }
 
 func TestSuspectsAreNotChosen(t *testing.T) {
-	c := route.New(&policy.LeastInFlight{}, lease)
+	c := route.New(policy.LeastInFlight{}, lease, 1)
 	a, _ := c.Join(0, "a", "", "i", 1000)
 	b, _ := c.Join(0, "b", "", "i", 1000)
 	c.Suspect(a.ID)
 	for range 3 {
-		if got, _ := c.Pick(0); got.ID != b.ID {
+		if got, _ := c.Pick(0, "f"); got.ID != b.ID {
 			t.Errorf("picked %s, which is suspect", got.Worker)
 		}
 	}
 	c.Suspect(b.ID)
-	if got, ok := c.Pick(0); ok {
+	if got, ok := c.Pick(0, "f"); ok {
 		t.Errorf("picked %s, and all are suspect", got.Worker)
 	}
 	if c.Renew(1, "a", "another") {
@@ -81,7 +82,7 @@ func TestSuspectsAreNotChosen(t *testing.T) {
 	if !c.Renew(1, "a", "i") {
 		t.Error("a member cannot renew its lease")
 	}
-	if got, _ := c.Pick(1); got.ID != a.ID {
+	if got, _ := c.Pick(1, "f"); got.ID != a.ID {
 		t.Error("a renewed member is still suspect")
 	}
 }
@@ -90,7 +91,11 @@ func TestSuspectsAreNotChosen(t *testing.T) {
 // done + in flight at members that are there + lost with members that went.
 func TestConservation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := route.New(rapid.SampledFrom([]policy.Policy{&policy.RoundRobin{}, &policy.LeastInFlight{}}).Draw(t, "policy"), lease)
+		chosen, err := policy.Builtin().Build(rapid.SampledFrom(policy.Builtin().Names()).Draw(t, "policy"), func(any) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := route.New(chosen, lease, rapid.Uint64().Draw(t, "seed"))
 		var now time.Duration
 		inFlight := map[uint64]int{} // picked and not done, by member
 		suspect := map[uint64]bool{} // since its last renewal
@@ -111,7 +116,7 @@ func TestConservation(t *testing.T) {
 					}
 				}
 			case 4:
-				if m, ok := c.Pick(now); ok {
+				if m, ok := c.Pick(now, rapid.SampledFrom([]string{"f", "g"}).Draw(t, "function")); ok {
 					inFlight[m.ID]++
 					if m.Expires <= now || suspect[m.ID] {
 						t.Fatalf("at %v it picked %+v", now, m)
@@ -160,14 +165,49 @@ func checkMembers(t *rapid.T, c *route.Core, inFlight map[uint64]int) {
 	}
 }
 
+// A core shows the policy who the members are, what they have and what is asked for.
+func TestWhatAPolicySees(t *testing.T) {
+	var seen shown
+	c := route.New(&seen, lease, 7)
+	c.Join(0, "a", "", "i", 1000)
+	b, _ := c.Join(0, "b", "", "i", 2500)
+	c.Pick(0, "f")
+	c.Suspect(b.ID - 1)
+	c.Pick(time.Second, "g")
+	want := shown{
+		seed: 7, requests: []policy.Request{{Function: "f"}, {Now: time.Second, Function: "g"}},
+		members: []policy.Member{{ID: 1, Worker: "a", MilliCPU: 1000}, {ID: 2, Worker: "b", MilliCPU: 2500}, {ID: 2, Worker: "b", MilliCPU: 2500}},
+	}
+	if diff := cmp.Diff(want, seen, cmp.AllowUnexported(shown{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// shown is a policy that keeps what it is shown.
+type shown struct {
+	seed     uint64
+	requests []policy.Request
+	members  []policy.Member
+}
+
+func (s *shown) New(seed uint64) policy.Picker {
+	s.seed = seed
+	return s
+}
+
+func (s *shown) Pick(r policy.Request, members []policy.Member) int {
+	s.requests, s.members = append(s.requests, r), append(s.members, members...)
+	return 0
+}
+
 func TestPickAllocatesNothing(t *testing.T) {
-	c := route.New(&policy.LeastInFlight{}, lease)
+	c := route.New(policy.LeastInFlight{}, lease, 1)
 	for i := range 16 {
 		c.Join(0, fmt.Sprint("w", i), "", "i", 1000)
 	}
-	c.Pick(0)
+	c.Pick(0, "f")
 	if n := testing.AllocsPerRun(100, func() {
-		m, _ := c.Pick(0)
+		m, _ := c.Pick(0, "f")
 		c.Done(m.ID)
 	}); n != 0 {
 		t.Errorf("%g allocations", n)

@@ -110,7 +110,7 @@ func (c *cli) balancerCommand() *cobra.Command {
 		Short: "Serve as the cluster's entry point: choose a worker for each invocation",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var b spec.Balancer
+			var b orchestrator.BalancerConfig
 			if err := readJSON(args[0], &b); err != nil {
 				return exit(exitUsage, err)
 			}

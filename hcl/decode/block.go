@@ -287,6 +287,9 @@ func (d *Decoder) label(expr hcl.Expression, scope Scope) (string, hcl.Diagnosti
 	return "", append(diags, problem("AIN1108", expr.Range(), "this label cannot be a name", "a name begins with a letter and has letters, digits, _ and -"))
 }
 
+// maxElements bounds a for_each.
+const maxElements = 10_000
+
 // Element is one element of a for_each.
 type Element struct {
 	Key, Value cty.Value // Key is a string
@@ -307,6 +310,9 @@ func (d *Decoder) ForEach(expr hcl.Expression, scope Scope) ([]Element, hcl.Diag
 		"a list becomes a map with { for i, v in list : i => v }")
 	if v.IsNull() || !v.CanIterateElements() {
 		return nil, append(diags, wrong)
+	}
+	if n := v.LengthInt(); n > maxElements {
+		return nil, append(diags, problem("AIN1336", expr.Range(), fmt.Sprintf("for_each makes %d blocks, and at most %d are made", n, maxElements), ""))
 	}
 	elements := []Element{}
 	for key, value := range v.Elements() {

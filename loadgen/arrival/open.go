@@ -29,6 +29,10 @@ func New(load spec.Load, phase spec.Phase, seed uint64, calls Calls) (Schedule, 
 		if !(a.RatePerSecond > 0) || math.IsInf(a.RatePerSecond, 0) {
 			return nil, fmt.Errorf("phase %s: rate is %g per second, want a positive number", phase.Name, a.RatePerSecond)
 		}
+	case "ramp":
+		if err := checkRamp(a); err != nil {
+			return nil, fmt.Errorf("phase %s: %w", phase.Name, err)
+		}
 	case "trace":
 		if calls == nil || a.Trace == nil {
 			return nil, fmt.Errorf("phase %s: arrival trace has no trace", phase.Name)
@@ -47,16 +51,21 @@ func New(load spec.Load, phase spec.Phase, seed uint64, calls Calls) (Schedule, 
 	}
 	m := &merge{end: phase.Duration}
 	for i, w := range mix {
-		rate := a.RatePerSecond * w.Weight
-		if !(rate > 0) {
+		if !(w.Weight > 0) {
 			continue
 		}
 		rng := stream.New(seed, load.Name, phase.Name, "arrival", w.Function)
 		s := &source{order: i, function: w.Function}
-		if a.Model == "constant" {
-			s.next = constant(rate, phase.Duration, rng)
-		} else {
-			s.next = poisson(rate, rng)
+		switch a.Model {
+		case "constant":
+			s.next = constant(a.RatePerSecond*w.Weight, phase.Duration, rng)
+		case "poisson":
+			s.next = poisson(a.RatePerSecond*w.Weight, rng)
+		case "ramp":
+			r := newRamp(a, w.Weight, phase.Duration)
+			if s.next = r.poisson(rng); a.Even {
+				s.next = even(r.total, r.at, phase.Duration, rng)
+			}
 		}
 		if m.advance(s) {
 			m.sources = append(m.sources, s)
@@ -74,12 +83,16 @@ func mixOf(load spec.Load, phase spec.Phase) []spec.Weight {
 	return load.Mix
 }
 
-// constant spaces arrivals evenly, at (k+u)/rate for k = 0, 1, … with one
-// offset u drawn from [0, 1), so that functions of equal rate do not arrive in
-// step. There are exactly rate·d arrivals in d where that is a whole number,
-// else one of its two neighbours, and rate·d on average.
+// constant spaces arrivals evenly, at (k+u)/rate.
 func constant(rate float64, d time.Duration, rng *rand.Rand) func() time.Duration {
-	n := rate * d.Seconds()
+	return even(rate*d.Seconds(), func(n float64) float64 { return n / rate }, d, rng)
+}
+
+// even has the arrivals numbered k+u for k = 0, 1, … with one offset u drawn
+// from [0, 1), so that functions of equal rate do not arrive in step. There are exactly n
+// of them in d where that is a whole number, else one of its two neighbours, and n on
+// average. The time when so many have arrived is at, in seconds.
+func even(n float64, at func(float64) float64, d time.Duration, rng *rand.Rand) func() time.Duration {
 	if whole := math.Round(n); math.Abs(n-whole) < 1e-6 {
 		n = whole // 0.1·3·10 is not quite 3
 	}
@@ -90,9 +103,9 @@ func constant(rate float64, d time.Duration, rng *rand.Rand) func() time.Duratio
 		if k >= count {
 			return never
 		}
-		at := min(duration((k+u)/rate), d-1)
+		t := min(duration(at(k+u)), d-1)
 		k++
-		return at
+		return t
 	}
 }
 

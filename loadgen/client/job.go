@@ -160,11 +160,13 @@ func plan(load spec.Load, seed uint64) (phases []phase, expected int, err error)
 			}
 			calls = traces[t.Path].Arrivals()
 			expected += traces[t.Path].Calls
+		} else {
+			mean, _ := arrival.Rates(p.Arrival)
+			expected += int(min(mean*p.Duration.Seconds(), 1e6))
 		}
 		if ready.schedule, err = arrival.New(load, p, seed, calls); err != nil {
 			return nil, 0, err
 		}
-		expected += int(min(p.Arrival.RatePerSecond*p.Duration.Seconds(), 1e6))
 		phases = append(phases, ready)
 	}
 	return phases, expected, nil

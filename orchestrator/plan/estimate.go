@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/loadgen/arrival"
 )
 
 // Cost is what a run is expected to take. Set-up and the drain after the last
@@ -40,22 +41,14 @@ func cost(p *spec.Point) Cost {
 		peak := 0.0
 		for _, phase := range l.Phases {
 			length += phase.Duration
-			rate := rate(phase.Arrival)
-			c.Calls += rate * phase.Duration.Seconds()
+			mean, highest := arrival.Rates(phase.Arrival)
+			c.Calls += mean * phase.Duration.Seconds()
 			c.Closed = c.Closed || !phase.Arrival.Open()
-			peak = max(peak, rate)
+			peak = max(peak, highest)
 		}
 		c.Duration = max(c.Duration, length)
 		c.Peak += peak
 		c.InFlight = max(c.InFlight, l.MaxInFlight)
 	}
 	return c
-}
-
-// rate is the mean rate of an open arrival process, in calls per second.
-func rate(a spec.Arrival) float64 {
-	if t := a.Trace; t != nil && t.Duration > 0 {
-		return float64(t.Calls) / t.Duration.Seconds() * a.Speed
-	}
-	return a.RatePerSecond
 }

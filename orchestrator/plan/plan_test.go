@@ -3,6 +3,7 @@ package plan_test
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -75,6 +76,8 @@ func example() *spec.Experiment {
 		return spec.Phase{Name: name, Duration: time.Duration(seconds) * time.Second, Record: record, Arrival: a}
 	}
 	poisson := spec.Arrival{Model: "poisson", RatePerSecond: 50}
+	ramp := spec.Arrival{Model: "ramp", FromPerSecond: 10, ToPerSecond: 80}
+	growth := spec.Arrival{Model: "ramp", FromPerSecond: 1, ToPerSecond: math.E, Shape: "exponential", Even: true}
 	trace := spec.Arrival{Model: "trace", Speed: 10, Trace: &spec.Trace{Name: "azure", Calls: 1200, Duration: 100 * time.Second, Map: map[string]string{"a": "busy"}}}
 	point := func(id, queue string) spec.Point {
 		return spec.Point{
@@ -91,7 +94,7 @@ func example() *spec.Experiment {
 			Loads: []spec.Load{
 				{
 					Name: "minute", Target: "w", Mix: []spec.Weight{{Function: "hello", Weight: 0.75}, {Function: "py", Weight: 0.25}}, MaxInFlight: 10000,
-					Phases: []spec.Phase{phase("warmup", 10, false, poisson), phase("main", 60, true, poisson)},
+					Phases: []spec.Phase{phase("warmup", 10, false, poisson), phase("climb", 20, true, ramp), phase("growth", 10, true, growth), phase("main", 60, true, poisson)},
 				},
 				{Name: "replay", Target: "w", MaxInFlight: 500, Phases: []spec.Phase{phase("main", 10, true, trace)}},
 			},
@@ -106,9 +109,9 @@ func example() *spec.Experiment {
 
 func TestEstimate(t *testing.T) {
 	want := plan.Cost{
-		Duration: 6*70*time.Second + 5*2*time.Second,
-		Calls:    6 * (70*50 + 1200),
-		Peak:     50 + 120,
+		Duration: 6*100*time.Second + 5*2*time.Second,
+		Calls:    6 * (70*50 + 20*45 + 10*(math.E-1) + 1200),
+		Peak:     80 + 120,
 		InFlight: 10000,
 	}
 	if diff := cmp.Diff(want, plan.Estimate(example())); diff != "" {

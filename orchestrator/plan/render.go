@@ -118,8 +118,21 @@ func arrivals(a spec.Arrival) string {
 		return fmt.Sprintf("trace %s x %s", a.Trace.Name, number(a.Speed))
 	case !a.Open():
 		return fmt.Sprintf("closed, %s", count(a.Clients, "client"))
+	case a.Model == "ramp":
+		return ramp(a)
 	}
 	return fmt.Sprintf("%s %s/s", a.Model, number(a.RatePerSecond))
+}
+
+func ramp(a spec.Arrival) string {
+	s := fmt.Sprintf("ramp %s/s to %s/s", number(a.FromPerSecond), number(a.ToPerSecond))
+	if a.Shape == "exponential" {
+		s += ", exponential"
+	}
+	if a.Even {
+		s += ", even"
+	}
+	return s
 }
 
 func mix(l spec.Load, p spec.Phase) string {

@@ -24,13 +24,13 @@ func newRouter(r *run, b spec.Balancer) (*router, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &router{run: r, name: b.Name, core: route.New(chosen, time.Duration(math.MaxInt64)), nodes: map[uint64]*node{}}
+	out := &router{run: r, name: b.Name, core: route.New(chosen, time.Duration(math.MaxInt64), r.seed), nodes: map[uint64]*node{}}
 	for _, worker := range b.Workers {
 		i := slices.IndexFunc(r.nodes, func(n *node) bool { return n.name == worker })
 		if i < 0 {
 			return nil, fmt.Errorf("the point has no worker %q", worker)
 		}
-		m, _ := out.core.Join(0, worker, "", "", 0)
+		m, _ := out.core.Join(0, worker, "", "", r.nodes[i].core.Status().MilliCPU)
 		out.nodes[m.ID] = r.nodes[i]
 	}
 	return out, nil
@@ -38,7 +38,7 @@ func newRouter(r *run, b spec.Balancer) (*router, error) {
 
 // pick chooses the node of a call, which is in flight there until done.
 func (r *router) pick(c *call) *node {
-	m, ok := r.core.Pick(r.run.now)
+	m, ok := r.core.Pick(r.run.now, c.function.Name)
 	if !ok {
 		return nil
 	}

@@ -1,3 +1,3 @@
 locals {
-  a = 1e999 # ERROR: this number has an exponent over 400
+  a = 1e999 # ERROR: this number has over 400 digits, or an exponent over that
 }
