@@ -56,6 +56,7 @@ function "busy" {
 
 load "replay" {
   target    = worker.node
+  from      = [cluster.here.host.me]
   duration  = trace.azure.duration / var.speed
   lag_limit = "50ms" # the generator shares the cores with the functions
 

@@ -51,6 +51,7 @@ function "long" {
 
 load "mixed" {
   target   = balancer.lb
+  from     = [cluster.here.host.me] # costs nothing in virtual time
   warmup   = "10s"
   duration = "60s"
 

@@ -21,18 +21,17 @@ import (
 // Whatever goes wrong in a block is reported once, in diags; what refers to
 // such a block gets an unknown value.
 type evaluator struct {
-	m        *Module
-	base     *evaluator // of the experiment: has what does not depend on the point, and what others have evaluated
-	point    position
-	facts    bool // facts of hosts may be asked for
-	hosts    func(spec.Host) (spec.Facts, bool)
-	measured bool     // durations come from a run, not from profiles
-	results  *outcome // of the run, nil before there is one
-	about    string   // experiment whose results are seen, "" when that is not known
-	nodes    map[addr]*node
-	stack    []frame
-	diags    hcl.Diagnostics
-	decoder  *decode.Decoder
+	m       *Module
+	base    *evaluator // of the experiment: has what does not depend on the point, and what others have evaluated
+	point   position
+	facts   bool // facts of hosts may be asked for
+	hosts   func(spec.Host) (spec.Facts, bool)
+	results *outcome // of the run, nil before there is one
+	about   string   // experiment whose results are seen, "" when that is not known
+	nodes   map[addr]*node
+	stack   []frame
+	diags   hcl.Diagnostics
+	decoder *decode.Decoder
 
 	// Of the evaluator of a module.
 	prefix string              // of addresses: "module.net."

@@ -2,7 +2,6 @@ package hcl
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -20,42 +19,22 @@ const (
 	maxChain = 2000      // of references in one another
 )
 
-// Names under which functions stand that no file can call: they are no
-// identifiers.
-const (
-	meter = "for"  // counts what a for expression goes through
-	even  = "list" // makes a list of a long tuple whose elements have one type
-)
+// meter is the name under which a function counts what for expressions go
+// through. No file can call it: it is no identifier.
+const meter = "for"
 
-// typeNames are what looks like calls in a type constraint.
-var typeNames = []string{"list", "set", "map", "tuple", "object", "optional"}
-
-// bound makes the expressions of a body take bounded time: every for expression
-// counts its steps, and an argument of a function that is a long tuple becomes
-// a list first, for to find the type that all elements of a tuple have takes
-// cty the square of their number.
+// bound makes every for expression in a body count its steps.
 func (m *Module) bound(body *hclsyntax.Body) {
-	call := func(name string, arg hclsyntax.Expression) hclsyntax.Expression {
-		at := arg.Range()
-		return &hclsyntax.FunctionCallExpr{Name: name, Args: []hclsyntax.Expression{arg}, NameRange: at, OpenParenRange: at, CloseParenRange: at}
-	}
 	_ = hclsyntax.VisitAll(body, func(n hclsyntax.Node) hcl.Diagnostics {
-		switch n := n.(type) {
-		case *hclsyntax.ForExpr:
-			n.CollExpr = call(meter, n.CollExpr)
-		case *hclsyntax.FunctionCallExpr:
-			if n.Name == meter || n.Name == even || slices.Contains(typeNames, n.Name) {
-				return nil
-			}
-			for i, arg := range n.Args {
-				n.Args[i] = call(even, arg)
-			}
+		if loop, ok := n.(*hclsyntax.ForExpr); ok {
+			at := loop.CollExpr.Range()
+			loop.CollExpr = &hclsyntax.FunctionCallExpr{Name: meter, Args: []hclsyntax.Expression{loop.CollExpr}, NameRange: at, OpenParenRange: at, CloseParenRange: at}
 		}
 		return nil
 	})
-	any := []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true}}
 	m.functions[meter] = function.New(&function.Spec{
-		Params: any, Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+		Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true}},
+		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			list, _ := args[0].Unmark()
 			if list.IsKnown() && !list.IsNull() && list.CanIterateElements() {
@@ -68,34 +47,6 @@ func (m *Module) bound(body *hclsyntax.Body) {
 			return args[0], nil
 		},
 	})
-	m.functions[even] = function.New(&function.Spec{
-		Params: any, Type: func(args []cty.Value) (cty.Type, error) { return evenType(args[0]), nil },
-		Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
-			if !t.IsListType() || args[0].Type().IsListType() {
-				return args[0], nil
-			}
-			tuple, marks := args[0].Unmark()
-			return cty.ListVal(tuple.AsValueSlice()).WithMarks(marks), nil
-		},
-	})
-}
-
-// longTuple is the length from which on a tuple becomes a list.
-const longTuple = 256
-
-// evenType is the type of v, or that of a list when v is a long tuple whose elements have one type.
-func evenType(v cty.Value) cty.Type {
-	t := v.Type()
-	if !v.IsKnown() || v.IsNull() || !t.IsTupleType() || t.Length() < longTuple {
-		return t
-	}
-	elements := t.TupleElementTypes()
-	for _, e := range elements[1:] {
-		if !e.Equals(elements[0]) || e.HasDynamicTypes() {
-			return t
-		}
-	}
-	return cty.List(elements[0])
 }
 
 var errTooManySteps = fmt.Errorf("for expressions go through more than %d elements, or all together more than %d", maxSteps, maxTotal)

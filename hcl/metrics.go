@@ -15,7 +15,7 @@ import (
 // resultNames are what load.NAME has once a run has measured it.
 var resultNames = []string{
 	"offered", "completed", "failed", "dropped", "errors", "cold", "throughput",
-	"latency", "overhead", "lag", "exec", "queue", "start", "phase", "status",
+	"latency", "overhead", "lag", "exec", "queue", "start", "slowdown", "phase", "status",
 }
 
 // measured is a kind of time, as results name it.
@@ -92,6 +92,8 @@ func groupValue(g spec.Group, functions []string, known bool) map[string]cty.Val
 	}
 	value["errors"] = withFunctions(func(m spec.Metrics) map[string]cty.Value { return share(m.Failed, m.Offered) })
 	value["cold"] = withFunctions(func(m spec.Metrics) map[string]cty.Value { return share(m.Cold, m.Completed) })
+	// A name that designs use and no engine measures yet: never seen, so null.
+	value["slowdown"] = withFunctions(func(spec.Metrics) map[string]cty.Value { return quantilesValue(spec.Quantiles{}, known) })
 	for name, quantiles := range measured {
 		value[name] = withFunctions(func(m spec.Metrics) map[string]cty.Value { return quantilesValue(quantiles(m), known) })
 	}

@@ -68,6 +68,13 @@ func (m *Module) loadModules(around []string) (diags hcl.Diagnostics) {
 			wrong("AIN1703", fmt.Sprintf("module %q leads back to itself", name), "take out one of: "+strings.Join(append(around, dir), " -> "))
 			continue
 		}
+		if strings.HasPrefix(text.AsString(), gitPrefix) {
+			source, _ := ParseGitSource(text.AsString()) // moduleFolder has read it
+			if err := m.locked(source); err != nil {
+				wrong("AIN1706", fmt.Sprintf("module %q: %v", name, err), "the lock file says which files an experiment was made with")
+				continue
+			}
+		}
 		child := newModule(dir, m.opts, m.top)
 		_, files, err := find(dir, m.opts.Overlay)
 		if err != nil {

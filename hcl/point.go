@@ -537,6 +537,19 @@ const (
 )
 
 func (b *builder) function(in *instance) spec.Function {
+	f := b.code(in)
+	if f.Profile == nil && b.engine == schema.Simulated && !b.m.opts.Measured {
+		b.report(diag.Problem{
+			ID: "AIN3006", Warning: true, At: &in.Range, Summary: fmt.Sprintf("function %q is simulated with %s warm and %s to start: it has no profile", f.Name, modelWarm, modelCold),
+			Notes: []diag.Note{diag.Help("add profile { warm = \"20ms\"  cold = \"200ms\" }, or take the times of a finished run with --from")},
+		})
+		f.Profile = &spec.Profile{Warm: spec.Dist{Kind: "constant", Mean: modelWarm}, Cold: spec.Dist{Kind: "constant", Mean: modelCold}}
+	}
+	return f
+}
+
+// code is a function as it is declared.
+func (b *builder) code(in *instance) spec.Function {
 	b.use(in.Block)
 	f := spec.Function{
 		Name: in.name, Builtin: decode.Get[string](in.Block, "builtin"), Runtime: decode.Get[string](in.Block, "runtime"), Image: decode.Get[string](in.Block, "image"),
@@ -548,12 +561,6 @@ func (b *builder) function(in *instance) spec.Function {
 	if p := in.One("profile"); p != nil {
 		b.use(p)
 		f.Profile = &spec.Profile{Warm: decode.Get[spec.Dist](p, "warm"), Cold: decode.Get[spec.Dist](p, "cold"), Memory: decode.Get[spec.Bytes](p, "memory")}
-	} else if b.engine == schema.Simulated && !b.m.opts.Measured {
-		b.report(diag.Problem{
-			ID: "AIN3006", Warning: true, At: &in.Range, Summary: fmt.Sprintf("function %q is simulated with %s warm and %s to start: it has no profile", f.Name, modelWarm, modelCold),
-			Notes: []diag.Note{diag.Help("add profile { warm = \"20ms\"  cold = \"200ms\" }, or take the times of a finished run with --from")},
-		})
-		f.Profile = &spec.Profile{Warm: spec.Dist{Kind: "constant", Mean: modelWarm}, Cold: spec.Dist{Kind: "constant", Mean: modelCold}}
 	}
 	if slices.Contains(reserved, in.Label) {
 		b.report(diag.Problem{ID: "AIN1108", Summary: fmt.Sprintf("a function cannot be called %q", in.Label), At: &in.Range, Notes: []diag.Note{diag.Remark("results have that name: load.x.latency.%s", in.Label)}})

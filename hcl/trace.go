@@ -219,7 +219,7 @@ func (b *builder) busy(in, server *instance, f trace.Function) spec.Function {
 		}
 		return max(d, 0)
 	}
-	made := b.function(server)
+	made := b.code(server)
 	made.Name = f.Name
 	made.Memory = max(made.Memory, f.Memory)
 	made.Profile = &spec.Profile{

@@ -236,6 +236,9 @@ func (m *Module) validate(name string, b *decode.Block, v variable, at hcl.Range
 	}
 	for _, validation := range b.All("validation") {
 		condition := validation.Exprs["condition"]
+		if condition == nil || validation.Exprs["error_message"] == nil {
+			continue // reported by schema.Check
+		}
 		ok, more := condition.Value(ctx)
 		if more.HasErrors() {
 			diags = append(diags, diag.From("AIN1404", more[0]))

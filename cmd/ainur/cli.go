@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -60,7 +61,7 @@ var errSaid = errors.New("")
 // cli is one invocation of the program.
 type cli struct {
 	stdout, stderr io.Writer
-	output         string // "table" or "json"
+	output         string // "table", "json" or another of outputs
 	color          string // "auto", "always" or "never"
 	results        string
 	quiet          bool
@@ -80,15 +81,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	c.command = strings.TrimPrefix(cmd.CommandPath(), "ainur ")
+	c.command = verb(cmd)
 	return c.finish(err)
 }
 
 // finish says what is left to say, and is the only place where an error becomes a number.
 func (c *cli) finish(err error) int {
 	code := exitCode(err)
-	if c.output == "json" {
+	switch {
+	case c.output == "json":
 		return c.document(code, err)
+	case !slices.Contains(outputs(c.command), c.output): // the arguments were wrong before that was looked at
+	case c.output == "sarif", c.output == "github":
+		return c.annotate(code, err)
 	}
 	if len(c.diags) > 0 {
 		if werr := diag.Write(c.stderr, c.files, c.diags, diag.Options{Color: c.colored(c.stderr), Width: width(c.stderr)}); werr != nil {
@@ -143,6 +148,43 @@ func (c *cli) document(code int, err error) int {
 	return code
 }
 
+// annotate prints what is wrong for programs that show it beside the source.
+func (c *cli) annotate(code int, err error) int {
+	diags := c.diags
+	if err != nil && err.Error() != "" {
+		diags = append(diags, diag.Problem{Summary: err.Error()}.Diagnostic())
+	}
+	at := diag.Checkout{Files: c.files, Root: os.Getenv("GITHUB_WORKSPACE")}
+	if at.Root == "" {
+		at.Root, _ = os.Getwd() // without it names stay as they are
+	}
+	write := diag.GitHub
+	if c.output == "sarif" {
+		write = func(w io.Writer, diags hcl.Diagnostics, at diag.Checkout) error {
+			return diag.SARIF(w, diags, at, version)
+		}
+	}
+	if err := write(c.stdout, diags, at); err != nil {
+		fmt.Fprintf(c.stderr, "ainur: %v\n", err)
+		return exitFailed
+	}
+	return code
+}
+
+// outputs are the forms of output that a verb has, the one it has by itself first.
+func outputs(command string) []string {
+	switch command {
+	case "validate":
+		return []string{"table", "json", "sarif", "github"}
+	case "graph":
+		return []string{"ascii", "dot", "mermaid", "svg", "json"}
+	}
+	return []string{"table", "json"}
+}
+
+// verb is a command as it is called: "validate".
+func verb(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.CommandPath(), "ainur ") }
+
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ainur",
@@ -150,8 +192,8 @@ func (c *cli) root() *cobra.Command {
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return c.checkFlags()
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return c.checkFlags(cmd)
 		},
 		SuggestionsMinimumDistance: 2,
 
@@ -169,12 +211,13 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit(exitUsage, err) })
 	flags := root.PersistentFlags()
-	flags.StringVarP(&c.output, "output", "o", "table", "table or json")
+	flags.StringVarP(&c.output, "output", "o", "table", "table or json; validate also has sarif and github, graph ascii, dot, mermaid and svg")
 	flags.StringVar(&c.color, "color", "auto", "auto, always or never")
 	flags.StringVar(&c.results, "results", envOr("AINUR_RESULTS", "results"), "folder of the results")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "print only the result")
 	root.AddCommand(
-		c.validateCommand(), c.fmtCommand(), c.planCommand(),
+		c.initCommand(), c.migrateCommand(),
+		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
 		c.runCommand(), c.simulateCommand(),
 		c.listCommand(), c.showCommand(), c.reportCommand(),
 		c.agentCommand(), c.balancerCommand(), c.loadCommand(),
@@ -183,11 +226,15 @@ func (c *cli) root() *cobra.Command {
 	return root
 }
 
-func (c *cli) checkFlags() error {
-	if c.output != "table" && c.output != "json" {
+func (c *cli) checkFlags(cmd *cobra.Command) error {
+	have := outputs(verb(cmd))
+	if !cmd.Flags().Changed("output") {
+		c.output = have[0]
+	}
+	if !slices.Contains(have, c.output) {
 		output := c.output
 		c.output = "table"
-		return exit(exitUsage, fmt.Errorf("--output is %q, want table or json", output))
+		return exit(exitUsage, fmt.Errorf("--output is %q, want %s", output, diag.Or(have)))
 	}
 	if c.color != "auto" && c.color != "always" && c.color != "never" {
 		return exit(exitUsage, fmt.Errorf("--color is %q, want auto, always or never", c.color))

@@ -42,6 +42,7 @@ func TestScript(t *testing.T) {
 				Setup: func(e *testscript.Env) error {
 					e.Setenv("AINUR_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 					e.Setenv("EXAMPLES", examples)
+					e.Setenv("DESIGNS", filepath.Join(examples, "..", "cmd", "ainur", "testdata", "designs"))
 					e.Setenv("GOCACHE", os.Getenv("GOCACHE"))
 					e.Setenv("GOPATH", os.Getenv("GOPATH"))
 					return nil

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-	"io/fs"
+	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +14,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/diag"
 	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/plan"
@@ -40,11 +39,16 @@ func (c *cli) load(args []string, options hcl.Options) (m *hcl.Module, ok bool) 
 		path = args[0]
 	}
 	options.Version, options.Vars, options.VarFiles, options.Environ = version, c.vars, c.varFiles, os.Environ()
-	options.Policies = hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: policy.Builtin()}
+	options.Policies = policies()
 	m, diags := hcl.Load(path, options)
 	c.files = m.Files()
 	c.diags = append(c.diags, diags...)
 	return m, !diags.HasErrors()
+}
+
+// policies are those that this ainur has.
+func policies() hcl.Policies {
+	return hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: policy.Builtin()}
 }
 
 // evaluate evaluates one experiment for an engine.
@@ -69,25 +73,58 @@ func localFacts(h spec.Host) (spec.Facts, bool) {
 }
 
 func (c *cli) validateCommand() *cobra.Command {
+	var fix, strict bool
 	cmd := &cobra.Command{
 		Use:   "validate [PATH]",
 		Short: "Check an experiment: syntax, references, types, units",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			m, ok := c.load(args, hcl.Options{})
-			diags := m.Validate()
-			c.diags = append(c.diags, diags...)
-			if !ok || diags.HasErrors() {
+			m, ok := c.validate(args)
+			for again := true; fix && again; { // a mistake may hide another
+				var err error
+				if again, err = c.mend(); err != nil {
+					return err
+				}
+				if again {
+					m, ok = c.validate(args)
+				}
+			}
+			if !ok || strict && len(c.diags) > 0 {
 				return errSpec
 			}
-			if c.output != "json" {
+			if c.output == "table" {
 				fmt.Fprintf(c.stdout, "valid: %s\n", counted(len(m.Experiments()), "experiment"))
 			}
 			return nil
 		},
 	}
 	c.varFlags(cmd)
+	cmd.Flags().BoolVar(&fix, "fix", false, "mend in the files what is certain, such as a misspelt argument")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 3 on warnings, too")
 	return cmd
+}
+
+// validate loads and validates; its diagnostics are those of c.
+func (c *cli) validate(args []string) (m *hcl.Module, ok bool) {
+	c.diags = nil
+	m, ok = c.load(args, hcl.Options{})
+	diags := m.Validate()
+	c.diags = append(c.diags, diags...)
+	return m, ok && !diags.HasErrors()
+}
+
+// mend applies the certain repairs to the files and reports whether there were any.
+func (c *cli) mend() (bool, error) {
+	contents, mended := diag.Fix(c.files, c.diags)
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		if err := replace(name, contents[name]); err != nil {
+			return false, fmt.Errorf("fix %s: %w", name, err)
+		}
+	}
+	if mended > 0 {
+		fmt.Fprintf(c.stderr, "mended: %s in %s\n", counted(mended, "mistake"), strings.Join(slices.Sorted(maps.Keys(contents)), ", "))
+	}
+	return mended > 0, nil
 }
 
 func counted(n int, what string) string {
@@ -122,65 +159,4 @@ func (c *cli) planCommand() *cobra.Command {
 	c.varFlags(cmd)
 	cmd.Flags().StringVar(&experiment, "experiment", "", "the experiment, where there are several")
 	return cmd
-}
-
-func (c *cli) fmtCommand() *cobra.Command {
-	var check bool
-	cmd := &cobra.Command{
-		Use:   "fmt [PATH|-]...",
-		Short: "Rewrite experiment files in the canonical style",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 && args[0] == "-" {
-				src, err := io.ReadAll(cmd.InOrStdin())
-				if err != nil {
-					return err
-				}
-				_, err = c.stdout.Write(hcl.Format(src))
-				return err
-			}
-			if len(args) == 0 {
-				args = []string{"."}
-			}
-			return c.format(args, check)
-		},
-	}
-	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit with 3 if a file is not in style")
-	return cmd
-}
-
-// format rewrites the files below paths and prints the names of those that changed, or would.
-func (c *cli) format(paths []string, check bool) error {
-	changed := 0
-	for _, path := range paths {
-		err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || (file != path && !strings.HasSuffix(file, hcl.Extension)) {
-				return err
-			}
-			src, err := os.ReadFile(file)
-			if err != nil {
-				return err
-			}
-			formatted := hcl.Format(src)
-			if bytes.Equal(src, formatted) {
-				return nil
-			}
-			changed++
-			fmt.Fprintln(c.stdout, file)
-			if check {
-				return nil
-			}
-			info, err := entry.Info()
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(file, formatted, info.Mode())
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if check && changed > 0 {
-		return exit(exitSpec, fmt.Errorf("%s not in style; run ainur fmt", counted(changed, "file")))
-	}
-	return nil
 }

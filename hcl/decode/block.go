@@ -47,13 +47,18 @@ type Decoder struct {
 	// takes the names of its schema.
 	policies map[string]Policy
 	defaults map[*schema.Attr]Attr
-	// constants are the arguments that depend on nothing.
-	constants map[*hclsyntax.Attribute]Attr
+	// constants are the arguments that depend on nothing, by what they are read as.
+	constants map[constant]Attr
+}
+
+type constant struct {
+	src *hclsyntax.Attribute
+	as  schema.Kind
 }
 
 // New returns a decoder.
 func New(eval func(hcl.Expression, Scope) (cty.Value, hcl.Diagnostics), policies map[string]Policy) *Decoder {
-	return &Decoder{eval, policies, map[*schema.Attr]Attr{}, map[*hclsyntax.Attribute]Attr{}}
+	return &Decoder{eval, policies, map[*schema.Attr]Attr{}, map[constant]Attr{}}
 }
 
 // With is d with another way to evaluate.

@@ -32,7 +32,7 @@ func (d *Decoder) attr(def *schema.Attr, src *hclsyntax.Attribute, b *Block) (At
 		standard.Range = b.Range
 		return standard, nil
 	}
-	if a, ok := d.constants[src]; ok {
+	if a, ok := d.constants[constant{src, def.Type.Kind}]; ok {
 		return a, nil
 	}
 	at := src.Expr.Range()
@@ -57,7 +57,7 @@ func (d *Decoder) attr(def *schema.Attr, src *hclsyntax.Attribute, b *Block) (At
 	a, diags := d.Convert(def, v, src.Expr)
 	a.standard = standard.Value
 	if !diags.HasErrors() && len(src.Expr.Variables()) == 0 {
-		d.constants[src] = a
+		d.constants[constant{src, def.Type.Kind}] = a
 	}
 	return a, diags
 }

@@ -28,6 +28,7 @@ type Problem struct {
 	Suggest []string   // what may have been meant, best first; appended to Label
 	Related []Related  // other places that matter
 	Lines   []Line     // source lines shown in place of At's
+	Facts   []string   // what was found, shown in place of the source
 	Notes   []Note     // below
 	Fix     []Edit     // certain to mend it, all together; nil when it is not certain what was meant
 }

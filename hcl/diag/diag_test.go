@@ -93,6 +93,39 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// The texts of the design for what is no mistake in a file.
+func TestFacts(t *testing.T) {
+	for want, p := range map[string]diag.Problem{
+		`error[AIN2107]: host key of w1 (10.10.0.11) is not the one on file
+  --> known_hosts:14
+   |   on file   ssh-ed25519 SHA256:q3b…   added 2026-03-02
+   |   offered   ssh-ed25519 SHA256:9xA…
+   |
+   = note: either the machine was re-imaged or someone is in between
+   = help: if you re-imaged it: ainur doctor --forget-host w1   (asks before it writes)
+`: {
+			ID: "AIN2107", Summary: "host key of w1 (10.10.0.11) is not the one on file", At: &hcl.Range{Filename: "known_hosts", Start: hcl.Pos{Line: 14}},
+			Facts: []string{"on file   ssh-ed25519 SHA256:q3b…   added 2026-03-02", "offered   ssh-ed25519 SHA256:9xA…"},
+			Notes: []diag.Note{diag.Remark("either the machine was re-imaged or someone is in between"), diag.Help("if you re-imaged it: ainur doctor --forget-host w1   (asks before it writes)")},
+		},
+		`error[AIN2203]: w2 refused every key
+   |   tried  SHA256:Yw1… (agent "work"), SHA256:0pQ… (~/.ssh/id_ed25519)
+   |   server accepts  publickey
+   |   user   faas, through faas@gate.lab.example.edu
+   = note: sshd stops after MaxAuthTries (6 by default); only 2 of your agent's 9 keys were offered
+   = help: set identity in cluster "lab" { ssh { identity = [...] } }
+`: {
+			ID: "AIN2203", Summary: "w2 refused every key",
+			Facts: []string{`tried  SHA256:Yw1… (agent "work"), SHA256:0pQ… (~/.ssh/id_ed25519)`, "server accepts  publickey", "user   faas, through faas@gate.lab.example.edu"},
+			Notes: []diag.Note{diag.Remark("sshd stops after MaxAuthTries (6 by default); only 2 of your agent's 9 keys were offered"), diag.Help("set identity in cluster \"lab\" { ssh { identity = [...] } }")},
+		},
+	} {
+		if diff := cmp.Diff(want, write(t, nil, diag.Options{}, p)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestWriteSortsCountsAndDropsRepetitions(t *testing.T) {
 	text := strings.Repeat("x\n", 30)
 	files, _ := source(text)

@@ -83,6 +83,13 @@ func (p *printer) problem(pr Problem) {
 	case len(pr.Lines) > 0:
 		fmt.Fprintf(p, "%s %s\n", p.rail("-->"), pr.Lines[0].At.Filename)
 		p.lines(pr.Lines)
+	case len(pr.Facts) > 0:
+		if pr.At != nil {
+			fmt.Fprintf(p, "%s %s:%d\n", p.rail("-->"), pr.At.Filename, pr.At.Start.Line)
+		}
+		for _, fact := range pr.Facts {
+			fmt.Fprintf(p, "%s   %s\n", p.rail(" |"), fact)
+		}
 	case pr.At != nil:
 		at := *pr.At
 		if pr.Whole != nil {
@@ -94,7 +101,7 @@ func (p *printer) problem(pr Problem) {
 		p.bar()
 		p.snippet(":::", r.At.Start, r.At, "-", "34", r.Label)
 	}
-	if len(pr.Notes) > 0 && (pr.At != nil || len(pr.Lines) > 0) {
+	if len(pr.Notes) > 0 && !pr.Warning && (pr.At != nil || len(pr.Lines) > 0) {
 		p.bar()
 	}
 	for _, n := range pr.Notes {

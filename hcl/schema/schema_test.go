@@ -26,7 +26,7 @@ func TestDocumentation(t *testing.T) {
 	}
 	text := string(src)
 	for head, body := range map[string]string{
-		"## Functions\n\n": "`" + strings.Join(funcs.Names(), "` `") + "`\n",
+		"## Functions\n\n": funcs.Markdown(),
 		"## Blocks\n\n":    strings.TrimSuffix(schema.Markdown(), "\n"),
 	} {
 		before, after, ok := strings.Cut(text, head)
@@ -35,8 +35,8 @@ func TestDocumentation(t *testing.T) {
 		}
 		rest := ""
 		if head == "## Functions\n\n" {
-			_, rest, _ = strings.Cut(after, "\n\n")
-			rest = "\n" + rest
+			_, rest, _ = strings.Cut(after, "\n## ")
+			rest = "\n## " + rest
 		}
 		text = before + head + body + rest
 	}
