@@ -32,7 +32,8 @@ func lattice(n int, others ...int) string {
 func pointsOf(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, src string) [][]string {
+}, src string,
+) [][]string {
 	t.Helper()
 	m, diags := hcl.Load("exp.ainur.hcl", withSource(src))
 	if diags.HasErrors() {

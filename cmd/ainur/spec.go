@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -37,6 +38,9 @@ func (c *cli) load(args []string, options hcl.Options) (m *hcl.Module, ok bool) 
 	path := "."
 	if len(args) > 0 {
 		path = args[0]
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200) // a large sweep is evaluated at once: less collecting for a little more memory
 	}
 	options.Version, options.Vars, options.VarFiles, options.Environ = version, c.vars, c.varFiles, os.Environ()
 	options.Policies = policies()
