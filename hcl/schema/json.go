@@ -125,6 +125,9 @@ func typeSchema(t Type) object {
 	case Strings:
 		return object{"type": "array", "items": object{"type": "string"}}
 	case Enums:
+		if len(t.Values) == 0 {
+			return object{"type": "array", "maxItems": 0}
+		}
 		return object{"type": "array", "items": object{"anyOf": []any{object{"enum": t.Values}, object{"$ref": "#/$defs/expression"}}}}
 	case Map:
 		return object{"type": "object"}
