@@ -157,8 +157,8 @@ load "mixed" {
 // Each file under testdata/errors marks the line of every diagnostic it must
 // cause with "# ERROR: summary" or "# WARNING: summary"; how they look is in
 // the file beside it. A line "#: var a=1", "#: version 0.2.0", "#: engine live",
-// "#: experiment e" or "#: nowhere ERROR: summary" sets an option, or tells of a
-// diagnostic that has no place.
+// "#: experiment e" "#: nowhere ERROR: summary" or "#: elsewhere FILE:LINE ERROR:
+// summary" sets an option, or tells of a diagnostic that has no place, or another.
 func TestFixtures(t *testing.T) {
 	files, err := filepath.Glob("testdata/errors/*.ainur.*")
 	if err != nil || len(files) == 0 {
@@ -192,6 +192,9 @@ func fixture(t *testing.T, file, rendering string) {
 				engine = map[string]schema.Engine{"live": schema.Live, "simulated": schema.Simulated}[value]
 			case "experiment":
 				experiment = value
+			case "elsewhere":
+				at, remark, _ := strings.Cut(value, " ")
+				want[at] = append(want[at], remark)
 			case "nowhere":
 				want["nowhere"] = append(want["nowhere"], value)
 			default:

@@ -267,11 +267,12 @@ func (b *loadBuilder) functionNamed(name string) *instance {
 	for _, prefix := range []string{b.in.in.prefix, ""} {
 		parts := strings.Split(name, "[")
 		path := strings.Split(parts[0], ".")
-		id := prefix
+		var id strings.Builder
+		id.WriteString(prefix)
 		for _, module := range path[:len(path)-1] {
-			id += "module." + module + "."
+			id.WriteString("module." + module + ".")
 		}
-		if f := b.find(id + "function." + strings.Join(append([]string{path[len(path)-1]}, parts[1:]...), "[")); f != nil {
+		if f := b.find(id.String() + "function." + strings.Join(append([]string{path[len(path)-1]}, parts[1:]...), "[")); f != nil {
 			return f
 		}
 	}

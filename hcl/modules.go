@@ -3,6 +3,7 @@ package hcl
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -64,8 +65,8 @@ func (m *Module) loadModules(around []string) (diags hcl.Diagnostics) {
 		case !info.IsDir():
 			wrong("AIN1701", fmt.Sprintf("module %q: %s is no folder", name, dir), "name the folder that holds its files")
 			continue
-		case slices.Contains(around, dir) || len(around) > maxModules:
-			wrong("AIN1703", fmt.Sprintf("module %q leads back to itself", name), "take out one of: "+strings.Join(append(around, dir), " -> "))
+		case slices.Contains(around, funcs.Abs(".", dir)) || len(around) > maxModules:
+			wrong("AIN1703", fmt.Sprintf("module %q leads back to itself", name), "take one of the modules out of the other")
 			continue
 		}
 		if strings.HasPrefix(text.AsString(), gitPrefix) {
@@ -96,6 +97,7 @@ func (m *Module) loadModules(around []string) (diags hcl.Diagnostics) {
 				}.Diagnostic())
 			}
 		}
+		child.order = slices.DeleteFunc(child.order, func(a addr) bool { return slices.Contains(rootOnly, a.kind) })
 		diags = append(diags, child.loadModules(around)...)
 		diags = append(diags, child.checkInputs(name, b)...)
 	}
@@ -186,9 +188,9 @@ func (m *Module) moduleFolder(source string) (string, error) {
 	switch {
 	case strings.HasPrefix(source, gitPrefix):
 		s, err := ParseGitSource(source)
-		return filepath.Join(funcs.Abs(m.top.dir, ModuleFolder), s.Path(), s.Folder), err
+		return filepath.Join(m.top.dir, ModuleFolder, s.Path(), s.Folder), err
 	case strings.HasPrefix(source, "./"), strings.HasPrefix(source, "../"):
-		return filepath.Join(m.path("."), source), nil
+		return filepath.Join(m.dir, source), nil
 	}
 	return "", errors.New("this is no source")
 }
@@ -261,9 +263,7 @@ func (m *Module) declareFunctions(body *hclsyntax.Body) (diags hcl.Diagnostics) 
 	for i, d := range more {
 		more[i] = diag.From("AIN1332", d)
 	}
-	for name, f := range own {
-		m.functions[name] = f
-	}
+	maps.Copy(m.functions, own)
 	return append(diags, more...)
 }
 

@@ -211,17 +211,17 @@ func (b *builder) build(exp *instance) spec.Point {
 	sortByPlace(called)
 	var functions []spec.Function
 	var places []hcl.Range
-	names := ""
+	var names strings.Builder
 	for _, f := range called {
 		key := functionKey{f.Block}
 		made := once(b, f.node.axes, key, func() spec.Function { return b.function(f) })
 		b.parts = append(b.parts, part{key, made, f.node.axes})
 		functions, places = append(functions, made), append(places, f.Range)
-		names += fmt.Sprintf("%p ", f.Block)
+		names.WriteString(fmt.Sprintf("%p ", f.Block))
 	}
 	for _, t := range traces {
 		functions, places = b.traceFunctions(t, functions, places)
-		names += fmt.Sprintf("%p ", t.in.Block)
+		names.WriteString(fmt.Sprintf("%p ", t.in.Block))
 	}
 	p.Functions = functions
 	if p.Balancer = b.balancer(loads, p); p.Balancer != nil {
@@ -231,7 +231,7 @@ func (b *builder) build(exp *instance) spec.Point {
 		b.checkTargets(loads, p)
 	}
 	if len(p.Workers) > 0 {
-		once(b, around(called, workers), capacityKey{&p.Workers[0], names}, func() bool { b.checkCapacity(p, workers, places); return true })
+		once(b, around(called, workers), capacityKey{&p.Workers[0], names.String()}, func() bool { b.checkCapacity(p, workers, places); return true })
 	}
 	return p
 }

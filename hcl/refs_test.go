@@ -97,23 +97,25 @@ func TestLoopsAsEvaluated(t *testing.T) {
 	t.Chdir(t.TempDir())
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(r, "locals")
-		src := "locals {\n"
+		var src strings.Builder
+		src.WriteString("locals {\n")
 		for i := range n {
-			terms := "1"
+			var terms strings.Builder
+			terms.WriteString("1")
 			for _, to := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, min(2, n), rapid.ID[int]).Draw(r, "refs") {
-				terms += fmt.Sprintf(" + local.l%d", to)
+				terms.WriteString(fmt.Sprintf(" + local.l%d", to))
 			}
-			src += fmt.Sprintf("  l%d = %s\n", i, terms)
+			src.WriteString(fmt.Sprintf("  l%d = %s\n", i, terms.String()))
 		}
 		o := options()
-		o.Overlay = map[string][]byte{"x.ainur.hcl": []byte(src + "}\n")}
+		o.Overlay = map[string][]byte{"x.ainur.hcl": []byte(src.String() + "}\n")}
 		m, diags := hcl.Load("x.ainur.hcl", o)
 		if diags.HasErrors() {
 			r.Fatal(diags)
 		}
 		drawn, found := len(hcl.Loops(m.References()).Edges) > 0, m.Validate().HasErrors()
 		if drawn != found {
-			r.Fatalf("a loop is drawn: %v, found: %v, in\n%s", drawn, found, src)
+			r.Fatalf("a loop is drawn: %v, found: %v, in\n%s", drawn, found, src.String())
 		}
 	})
 }

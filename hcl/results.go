@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -152,12 +153,7 @@ func runValue(r spec.Run, repeat int) cty.Value {
 // says so, or else it is about loads that the experiment runs.
 func (c *conclusion) covered(in *instance, expr hcl.Expression) bool {
 	if in.Attrs["experiment"].Given {
-		for _, id := range decode.Get[[]string](in.Block, "experiment") {
-			if id == "experiment."+c.exp.Name {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(decode.Get[[]string](in.Block, "experiment"), "experiment."+c.exp.Name)
 	}
 	return c.covers(expr)
 }

@@ -22,11 +22,12 @@ func lattice(n int, others ...int) string {
 	axis := func(name string, n int) string {
 		return fmt.Sprintf("axis %q {\n values = [for i in range(1, %d) : \"${i}/s\"]\n}\n", name, n+1)
 	}
-	b := axis("rate", n)
+	var b strings.Builder
+	b.WriteString(axis("rate", n))
 	for i, k := range others {
-		b += axis(fmt.Sprint("x", i), k)
+		b.WriteString(axis(fmt.Sprint("x", i), k))
 	}
-	return b
+	return b.String()
 }
 
 func pointsOf(t interface {

@@ -115,14 +115,15 @@ func attrDoc(a schema.Attr) string {
 	case a.Default != "":
 		head += ", default " + a.Default
 	}
-	text := "  " + head + "\n"
+	var text strings.Builder
+	text.WriteString("  " + head + "\n")
 	if a.Doc != "" {
-		text += "  " + plainDoc(a.Doc) + "\n"
+		text.WriteString("  " + plainDoc(a.Doc) + "\n")
 	}
 	for _, f := range a.Type.Fields {
-		text += "\n  " + f.Name + "\n" + indented(attrDoc(f))
+		text.WriteString("\n  " + f.Name + "\n" + indented(attrDoc(f)))
 	}
-	return text
+	return text.String()
 }
 
 // plainDoc is documentation for a terminal: without the marks of code.

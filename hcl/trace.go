@@ -64,7 +64,7 @@ func (e *evaluator) readTrace(in *instance) *trace.Trace {
 	}
 	if want := decode.Get[string](in.Block, "sha256"); want != "" && !strings.EqualFold(want, files.SHA256) {
 		at := in.Attrs["sha256"].Range
-		e.report(diag.Problem{ID: "AIN1506", Summary: fmt.Sprintf("%s is another file than this hash is of", path), At: &at, Notes: []diag.Note{diag.Remark("its hash is %s", files.SHA256), diag.Help("get the file that was meant, or write the new hash")}})
+		e.report(diag.Problem{ID: "AIN1506", Summary: fmt.Sprintf("sha256 is of another file than %s", decode.Get[string](in.Block, "path")), At: &at, Notes: []diag.Note{diag.Remark("its hash is %s", files.SHA256), diag.Help("get the file that was meant, or write the new hash")}})
 		return nil
 	}
 	return files.Trace

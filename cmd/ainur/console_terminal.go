@@ -190,11 +190,11 @@ func inColumns(words []string, width int) string {
 	down := (len(words) + across - 1) / across
 	var b strings.Builder
 	for row := range down {
-		line := ""
+		var line strings.Builder
 		for i := row; i < len(words); i += down {
-			line += words[i] + strings.Repeat(" ", widest+2-utf8.RuneCountInString(words[i]))
+			line.WriteString(words[i] + strings.Repeat(" ", widest+2-utf8.RuneCountInString(words[i])))
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	return b.String()
 }

@@ -117,19 +117,20 @@ func (v view) diagnostic(o diag.Object) any {
 	if o.Severity == "warning" {
 		severity = 2
 	}
-	text := o.Summary
+	var text strings.Builder
+	text.WriteString(o.Summary)
 	if o.Label != "" {
-		text += "\n" + o.Label
+		text.WriteString("\n" + o.Label)
 	}
 	if len(o.Suggestions) > 0 {
-		text += "\ndid you mean " + diag.Or(o.Suggestions) + "?"
+		text.WriteString("\ndid you mean " + diag.Or(o.Suggestions) + "?")
 	}
 	for _, n := range o.Notes {
 		if n.Kind != "fix" {
-			text += "\n" + n.Kind + ": " + n.Text
+			text.WriteString("\n" + n.Kind + ": " + n.Text)
 		}
 	}
-	d := map[string]any{"range": v.span(*o.Place), "severity": severity, "code": o.ID, "source": "ainur", "message": text}
+	d := map[string]any{"range": v.span(*o.Place), "severity": severity, "code": o.ID, "source": "ainur", "message": text.String()}
 	var related []any
 	for _, r := range o.Related {
 		related = append(related, map[string]any{"location": map[string]any{"uri": uriOf(r.File), "range": v.span(r.Place)}, "message": r.Label})

@@ -127,11 +127,12 @@ func variantDoc(c cursor) string {
 		return ""
 	}
 	v := def.Variant(c.word)
-	text := fmt.Sprintf("`%s \"%s\"`\n\n%s", def.Type, v.Type, v.Doc)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("`%s \"%s\"`\n\n%s", def.Type, v.Type, v.Doc))
 	for _, a := range v.Attrs {
-		text += "\n\n" + attrDoc(a)
+		text.WriteString("\n\n" + attrDoc(a))
 	}
-	return text
+	return text.String()
 }
 
 // referenceDoc is what a reference is, with its value where that is known.

@@ -1,5 +1,5 @@
 module "gone" {
-  source = "./modules/gone" # ERROR: module "gone": there is no folder ROOT/testdata/errors/modules/gone
+  source = "./modules/gone" # ERROR: module "gone": there is no folder testdata/errors/modules/gone
 }
 
 module "branch" {

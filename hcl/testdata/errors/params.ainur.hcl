@@ -1,0 +1,4 @@
+func "f" {
+  params = "x" # ERROR: invalid expression
+  result = 1
+}
