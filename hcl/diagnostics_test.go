@@ -188,6 +188,8 @@ func fixture(t *testing.T, file, rendering string) {
 				o.Vars = append(o.Vars, value)
 			case "version":
 				o.Version = value
+			case "facts": // none
+				o.Facts = nil
 			case "engine":
 				engine = map[string]schema.Engine{"live": schema.Live, "simulated": schema.Simulated}[value]
 			case "experiment":
