@@ -71,6 +71,9 @@ func TestHostile(t *testing.T) {
 			if file == "exp.ainur.json" && name != "brackets" && name != "nothing" {
 				continue
 			}
+			if underRace && len(src) > 1<<19 {
+				continue // without it all of them run
+			}
 			t.Run(name+" "+file, func(t *testing.T) {
 				began := time.Now()
 				done := make(chan struct{})
@@ -84,7 +87,7 @@ func TestHostile(t *testing.T) {
 				}()
 				select {
 				case <-done:
-				case <-time.After(time.Minute):
+				case <-time.After(3 * time.Minute):
 					t.Fatal("it hangs")
 				}
 				var mem runtime.MemStats

@@ -1,0 +1,5 @@
+//go:build !race
+
+package hcl_test
+
+const underRace = false
