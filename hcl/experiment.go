@@ -186,7 +186,15 @@ func (m *Module) Simulated(name string) bool {
 
 // fill sets what is the same at all points.
 func (e *evaluator) fill(exp *spec.Experiment, in *instance) {
-	e.settled(in.Block)
+	for _, name := range []string{"title", "description", "seed", "repeat", "order", "cooldown", "timeout"} {
+		if in.Unknown(name) && !e.diags.HasErrors() {
+			at := in.Attrs[name].Range
+			e.report(diag.Problem{
+				ID: "AIN1311", Summary: fmt.Sprintf("%s of %s is not known", name, in.Scope.Owner), At: &at,
+				Notes: []diag.Note{diag.Remark("it is the same at all points, so it cannot depend on a sweep")},
+			})
+		}
+	}
 	exp.Name, exp.Title, exp.Description = in.Label, decode.Get[string](in.Block, "title"), decode.Get[string](in.Block, "description")
 	exp.Seed, exp.Repeat, exp.Order = uint64(decode.Get[int64](in.Block, "seed")), int(decode.Get[int64](in.Block, "repeat")), decode.Get[string](in.Block, "order")
 	exp.Cooldown, exp.Timeout, exp.OnFailure = decode.Get[time.Duration](in.Block, "cooldown"), decode.Get[time.Duration](in.Block, "timeout"), "continue"
