@@ -89,9 +89,9 @@ axis "c" {
 			for _, a := range p.Axes {
 				fields = append(fields, a.Name+" = "+string(a.Value))
 			}
-			i := strings.Index(whole, "sweep \"s\" {")
+			before, _, _ := strings.Cut(whole, "sweep \"s\" {")
 			j := strings.Index(whole, "experiment \"e\"")
-			alone := evaluated(t, whole[:i]+"sweep \"s\" {\n mode = \"list\"\n points = [{ "+strings.Join(fields, ", ")+" }]\n}\n"+whole[j:])
+			alone := evaluated(t, before+"sweep \"s\" {\n mode = \"list\"\n points = [{ "+strings.Join(fields, ", ")+" }]\n}\n"+whole[j:])
 			if diff := cmp.Diff(text(t, alone.Points[0]), text(t, p)); diff != "" {
 				t.Fatalf("%s (-alone +together):\n%s", fields, diff)
 			}
