@@ -410,6 +410,11 @@ func (e *evaluator) explain(refs []hcl.Traversal, ctx *hcl.EvalContext, scope de
 			}
 		}
 	}
+	for _, ref := range refs {
+		if v, diags := ref.TraverseAbs(ctx); !diags.HasErrors() && v.ContainsMarked() {
+			first.Detail = "a value in it is sensitive, so nothing more is said" // the library may show it
+		}
+	}
 	return hcl.Diagnostics{diag.From("AIN1300", first)}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -24,7 +23,7 @@ type Lock map[string]string
 // ReadLock reads the lock file of a folder; without one it is empty.
 func ReadLock(dir string) (Lock, error) {
 	path := filepath.Join(dir, LockFile)
-	src, err := os.ReadFile(path)
+	src, err := readSource(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Lock{}, nil
 	}
@@ -63,7 +62,7 @@ func (l Lock) Format() []byte {
 }
 
 // HashModule is the SHA-256 of a module's repository.
-func HashModule(dir string) (string, error) { return hashTree(dir) }
+func HashModule(dir string) (string, error) { return hashFiles(dir, true) }
 
 // locked checks a module that was fetched against the lock file.
 func (m *Module) locked(s GitSource) error {
@@ -75,7 +74,7 @@ func (m *Module) locked(s GitSource) error {
 	if !ok {
 		return fmt.Errorf("it is not in %s: run `ainur init`", LockFile)
 	}
-	got, err := hashTree(filepath.Join(m.top.path(ModuleFolder), s.Path()))
+	got, err := HashModule(filepath.Join(m.top.path(ModuleFolder), s.Path()))
 	if err != nil {
 		return err
 	}

@@ -227,6 +227,21 @@ func (m *Module) content(path string) ([]byte, error) {
 	if src, ok := m.opts.Overlay[path]; ok {
 		return src, nil
 	}
+	return readSource(path)
+}
+
+// readSource reads a regular file of no more than a source may have: no pipe,
+// no device.
+func readSource(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	case info.Size() > maxSource:
+		return nil, fmt.Errorf("%s has %d MiB, and %d are read", path, info.Size()>>20, maxSource>>20)
+	}
 	return os.ReadFile(path)
 }
 

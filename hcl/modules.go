@@ -163,6 +163,9 @@ func ParseGitSource(text string) (s GitSource, err error) {
 	if !slices.Contains([]string{"https", "ssh", "file"}, u.Scheme) {
 		return s, fmt.Errorf("a git source begins with git::https://, git::ssh:// or git::file://")
 	}
+	if _, secret := u.User.Password(); secret {
+		return s, errors.New("the URL has a password in it, which would be recorded: leave it to git's credential helper")
+	}
 	s.Commit = u.Query().Get("ref")
 	if !commit.MatchString(s.Commit) {
 		return s, fmt.Errorf("ref is %q, want a commit of 40 hex digits: branches and tags move", s.Commit)

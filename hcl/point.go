@@ -63,8 +63,9 @@ type (
 	}
 	clusterKey struct{ in *instance }
 	workersKey struct {
-		list **instance // of several: refs gives the same list for the same
-		one  *instance
+		list    **instance // of several: refs gives the same list for the same
+		one     *instance
+		cluster string
 	}
 	balancerKey struct {
 		in      *decode.Block
@@ -181,7 +182,8 @@ func (b *builder) build(exp *instance) spec.Point {
 	}
 	if len(workers) > 0 {
 		key := keyOf(workers)
-		p.Workers = once(b, around(workers), key, func() []spec.Worker { return b.workers(workers, p.Cluster) })
+		key.cluster = p.Cluster.Name
+		p.Workers = once(b, around(workers)|b.exp.node.axes, key, func() []spec.Worker { return b.workers(workers, p.Cluster) })
 		b.parts = append(b.parts, part{key, p.Workers, around(workers)})
 	}
 	for _, s := range slices.Concat(b.refs(exp.Block, "simulate"), b.refs(exp.Block, "collect"), b.refs(exp.Block, "sweep")) {
@@ -202,7 +204,12 @@ func (b *builder) build(exp *instance) spec.Point {
 		b.parts = append(b.parts, part{loadKey{l.Block}, made.spec, l.node.axes})
 		p.Loads = append(p.Loads, made.spec)
 		for _, id := range made.functions {
-			if f := b.find(id); f != nil && !slices.Contains(called, f) {
+			f := b.find(id)
+			if f == nil { // named by a mix, and made by a for_each that depends on the point
+				b.report(diag.Problem{ID: "AIN1301", Summary: fmt.Sprintf("%s calls %s, which there is not", l.Scope.Owner, id), At: &l.Range})
+				continue
+			}
+			if !slices.Contains(called, f) {
 				called = append(called, f)
 			}
 		}

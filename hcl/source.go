@@ -86,13 +86,16 @@ func checkSource(runtime, path string) error {
 
 // hashTree is the SHA-256 over names and contents of the files at path, in
 // lexical order, leaving out hidden ones and what Python caches.
-func hashTree(path string) (string, error) {
+func hashTree(path string) (string, error) { return hashFiles(path, false) }
+
+// hashFiles is hashTree, with hidden files where they count.
+func hashFiles(path string, hidden bool) (string, error) {
 	sum := sha256.New()
 	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if name != path && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "__pycache__") {
+		if !hidden && name != path && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "__pycache__") {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}

@@ -80,7 +80,7 @@ func (m *Module) givenValues() (map[string]given, hcl.Diagnostics) {
 			diags = append(diags, diag.Problem{ID: "AIN1403", Summary: fmt.Sprintf("--var %s has no value", v), Notes: []diag.Note{diag.Help("write --var NAME=VALUE")}}.Diagnostic())
 		case m.blocks[addr{"variable", name}] == nil:
 			p := m.undeclared(name)
-			p.Notes = append(p.Notes, diag.Remark("given as --var %s", v))
+			p.Notes = append(p.Notes, diag.Remark("given as --var %s=...", name))
 			diags = append(diags, p.Diagnostic())
 		default:
 			g.origin = "--var"
@@ -156,6 +156,9 @@ func (m *Module) variable(name string, g given) (variable, hcl.Diagnostics) {
 	}
 	value, origin, at, diags := m.valueOf(name, b, g, constraint)
 	if diags.HasErrors() {
+		if v.sensitive && origin != "" || v.sensitive && g.origin != "" { // what is wrong with it may show it
+			return v, hcl.Diagnostics{diag.Problem{ID: "AIN1407", Summary: fmt.Sprintf("the value of variable %q cannot be read", name), At: &b.Range, Notes: []diag.Note{diag.Remark("it is sensitive, so nothing more is said")}}.Diagnostic()}
+		}
 		return v, diags
 	}
 	if defaults != nil && !value.IsNull() {

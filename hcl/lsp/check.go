@@ -22,12 +22,17 @@ func (s *server) checker() {
 				if !ok {
 					return
 				}
+				newer.after(shot)
 				shot = newer
 			case <-time.After(s.Delay):
 				waiting = false
 			}
 		}
-		s.publish(shot)
+		for _, path := range append(shot.more, shot.path) {
+			one := shot
+			one.path = path
+			s.publish(one)
+		}
 	}
 }
 

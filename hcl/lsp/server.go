@@ -46,7 +46,8 @@ type server struct {
 
 // snapshot is what the checker looks at.
 type snapshot struct {
-	path    string // the document that changed
+	path    string   // the document to check
+	more    []string // others that changed
 	overlay map[string][]byte
 	utf8    bool
 }
@@ -262,15 +263,25 @@ func (s *server) notice(m message) {
 
 // check tells the checker of a change; an older one that it has not begun is dropped.
 func (s *server) check(path string) {
+	shot := snapshot{path: path, overlay: map[string][]byte{}, utf8: s.utf8}
 	select {
-	case <-s.changed:
+	case older := <-s.changed:
+		shot.after(older)
 	default:
 	}
-	shot := snapshot{path: path, overlay: map[string][]byte{}, utf8: s.utf8}
 	for name, doc := range s.documents {
 		shot.overlay[name] = []byte(doc.src)
 	}
 	s.changed <- shot
+}
+
+// after adds the documents of an older snapshot that nobody has checked.
+func (s *snapshot) after(older snapshot) {
+	for _, path := range append(older.more, older.path) {
+		if path != s.path && !slices.Contains(s.more, path) {
+			s.more = append(s.more, path)
+		}
+	}
 }
 
 // pathOf is the file of a URI.
