@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +26,15 @@ type Cgroups struct {
 	parents map[string]string // controller that can be used -> the folder in its hierarchy
 }
 
-// controllers that limit a sandbox.
-var controllers = []string{"memory", "cpu", "pids"}
+// controllers that limit, measure and freeze a sandbox. In v2 the last two are
+// of every cgroup.
+var controllers = []string{"memory", "cpu", "pids", "cpuacct", "freezer"}
+
+// lacks says what a host does without when it lacks a controller.
+var lacks = map[string]string{
+	"memory": "memory is not limited by a cgroup", "cpu": "cpu is not limited by a cgroup", "pids": "pids is not limited by a cgroup",
+	"cpuacct": "processor time is not measured by a cgroup", "freezer": "sandboxes are frozen by signals, not by a cgroup",
+}
 
 // FindCgroups prepares the folder called name, one or more path elements, in
 // each hierarchy below root. What cannot be used is in problems, one sentence each.
@@ -34,7 +42,7 @@ func FindCgroups(root, name string) (c Cgroups, problems []string) {
 	c = Cgroups{root: root, version: CgroupVersion(root), name: name, parents: map[string]string{}}
 	for _, controller := range controllers {
 		if err := c.prepare(controller); err != nil {
-			problems = append(problems, fmt.Sprintf("%s is not limited by a cgroup: %v", controller, err))
+			problems = append(problems, fmt.Sprintf("%s: %v", lacks[controller], err))
 			continue
 		}
 		c.parents[controller] = filepath.Join(c.hierarchy(controller), name)
@@ -68,6 +76,14 @@ func (c Cgroups) hierarchy(controller string) string {
 	return filepath.Join(c.root, controller)
 }
 
+// hierarchies is where cgroups of ours can be: an OCI runtime makes them in every one.
+func (c Cgroups) hierarchies() []string {
+	if c.version == "v2" {
+		return []string{c.root}
+	}
+	return children(c.root)
+}
+
 // prepare makes the folder and sees to it that cgroups in it have the controller.
 func (c Cgroups) prepare(controller string) error {
 	if c.version == "none" {
@@ -79,6 +95,11 @@ func (c Cgroups) prepare(controller string) error {
 	}
 	if err := makeAll(filepath.Join(dir, c.name)); err != nil {
 		return err
+	}
+	if controller == "cpuacct" || controller == "freezer" {
+		if c.version == "v2" {
+			return nil
+		}
 	}
 	if c.version != "v2" {
 		return unix.Access(filepath.Join(dir, c.name, "cgroup.procs"), unix.W_OK)
@@ -188,14 +209,29 @@ func (c Cgroups) Create(id string, l Limits) (_ Cgroup, err error) {
 			return Cgroup{}, err
 		}
 	}
-	if c.Has("memory") {
-		name := "memory.usage_in_bytes"
-		if c.version == "v2" {
-			name = "memory.current"
-		}
-		g.usage, err = os.Open(filepath.Join(g.folders["memory"], name))
+	return g, g.open()
+}
+
+// Open is the cgroup called id that something else makes and removes.
+func (c Cgroups) Open(id string) (Cgroup, error) {
+	g := Cgroup{of: c, folders: map[string]string{}}
+	for controller, parent := range c.parents {
+		g.folders[controller] = filepath.Join(parent, id)
 	}
-	return g, err
+	return g, g.open()
+}
+
+// open opens what is read often.
+func (g *Cgroup) open() (err error) {
+	if !g.of.Has("memory") {
+		return nil
+	}
+	name := "memory.usage_in_bytes"
+	if g.of.version == "v2" {
+		name = "memory.current"
+	}
+	g.usage, err = os.Open(filepath.Join(g.folders["memory"], name))
+	return err
 }
 
 // unique is the folders of a map by controller, each once: in v2 they are one.
@@ -254,6 +290,67 @@ func (g Cgroup) Memory() int64 {
 	return value
 }
 
+// CPU is the processor time used so far, -1 when unknown.
+func (g Cgroup) CPU() time.Duration {
+	if !g.of.Has("cpuacct") {
+		return -1
+	}
+	name, unit := "cpuacct.usage", time.Nanosecond
+	if g.of.version == "v2" {
+		name, unit = "cpu.stat", time.Microsecond
+	}
+	b, err := os.ReadFile(filepath.Join(g.folders["cpuacct"], name))
+	if err != nil {
+		return -1
+	}
+	number, _, _ := strings.Cut(strings.TrimPrefix(string(b), "usage_usec "), "\n") // it is the first line
+	used, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return time.Duration(used) * unit
+}
+
+// freezeWithin is how long freeze waits for what runs in a cgroup to stop.
+const freezeWithin = time.Second
+
+// Freeze stops all that runs in the cgroup, and returns when it has stopped.
+func (g Cgroup) Freeze() error { return g.freeze(true) }
+
+// Thaw lets it go on.
+func (g Cgroup) Thaw() error { return g.freeze(false) }
+
+func (g Cgroup) freeze(frozen bool) error {
+	dir := g.folders["freezer"]
+	state, control, want := filepath.Join(dir, "freezer.state"), "THAWED", "THAWED\n"
+	if frozen {
+		control, want = "FROZEN", "FROZEN\n"
+	}
+	file := state
+	if g.of.version == "v2" {
+		file, state, control, want = filepath.Join(dir, "cgroup.freeze"), filepath.Join(dir, "cgroup.events"), "0", "frozen 0\n"
+		if frozen {
+			control, want = "1", "frozen 1\n"
+		}
+	}
+	if err := write(file, control); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(freezeWithin); ; {
+		b, err := os.ReadFile(state)
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(string(b), want) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("cgroup %s is not %s after %v: %s", dir, strings.TrimSpace(want), freezeWithin, strings.TrimSpace(string(b)))
+		}
+		runtime.Gosched()
+	}
+}
+
 // OOMKills is how many processes the kernel has ended because of the memory limit.
 func (g Cgroup) OOMKills() int64 {
 	if !g.of.Has("memory") {
@@ -299,8 +396,7 @@ func (g Cgroup) Remove() error {
 // the folders above it that are empty then.
 func (c Cgroups) Remove() error {
 	var errs []error
-	for _, controller := range controllers {
-		root := c.hierarchy(controller)
+	for _, root := range c.hierarchies() {
 		dir := filepath.Join(root, c.name)
 		errs = append(errs, removeTree(dir))
 		for dir = filepath.Dir(dir); dir != root && syscall.Rmdir(dir) == nil; dir = filepath.Dir(dir) {
@@ -313,8 +409,7 @@ func (c Cgroups) Remove() error {
 // which nothing else is.
 func (c Cgroups) RemoveOthers() (removed []string, err error) {
 	var errs []error
-	for _, controller := range controllers {
-		root := c.hierarchy(controller)
+	for _, root := range c.hierarchies() {
 		parent := filepath.Dir(filepath.Join(root, c.name))
 		for _, child := range children(parent) {
 			if child == filepath.Join(root, c.name) {
@@ -393,6 +488,9 @@ func killIn(dir string) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := write(filepath.Join(dir, "freezer.state"), "THAWED"); err != nil && !errors.Is(err, fs.ErrNotExist) { // what is frozen does not end
 		return err
 	}
 	for field := range strings.FieldsSeq(string(b)) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,11 +44,14 @@ var (
 		"memory/ainur/run/a/memory.oom_control":    "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
 		"cpu/ainur/run/a/cpu.cfs_quota_us":         "", "cpu/ainur/run/a/cpu.cfs_period_us": "", "cpu/ainur/run/a/tasks": "",
 		"pids/ainur/run/a/pids.max": "", "pids/ainur/run/a/tasks": "",
+		"cpuacct/ainur/run/cgroup.procs": "", "cpuacct/ainur/run/tasks": "", "cpuacct/ainur/run/a/tasks": "", "cpuacct/ainur/run/a/cpuacct.usage": "5000\n",
+		"freezer/ainur/run/cgroup.procs": "", "freezer/ainur/run/tasks": "", "freezer/ainur/run/a/tasks": "", "freezer/ainur/run/a/freezer.state": "",
 	}
 	v2 = map[string]string{
 		"cgroup.controllers": "cpu memory pids", "cgroup.subtree_control": "memory",
 		"ainur/cgroup.subtree_control": "cpu memory pids", "ainur/run/cgroup.subtree_control": "memory cpu",
 		"ainur/run/a/memory.max": "", "ainur/run/a/memory.oom.group": "", "ainur/run/a/cpu.max": "", "ainur/run/a/pids.max": "",
+		"ainur/run/a/cpu.stat": "usage_usec 5\nuser_usec 3\n", "ainur/run/a/cgroup.freeze": "", "ainur/run/a/cgroup.events": "populated 1\nfrozen 1\n",
 		"ainur/run/a/memory.current": "123\n", "ainur/run/a/memory.events": "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\n",
 	}
 )
@@ -61,7 +65,7 @@ func TestCgroupFiles(t *testing.T) {
 			"memory/ainur/run/a/tasks": "0", "cpu/ainur/run/a/tasks": "0", "pids/ainur/run/a/tasks": "0", "memory/ainur/run/tasks": "0",
 		}},
 		"v2": {v2, map[string]string{
-			"ainur/run/a/memory.max": "67108864", "ainur/run/a/memory.oom.group": "1", "ainur/run/a/cpu.max": "50000 100000", "ainur/run/a/pids.max": "9",
+			"ainur/run/a/memory.max": "67108864", "ainur/run/a/memory.oom.group": "1", "ainur/run/a/cpu.max": "50000 100000", "ainur/run/a/pids.max": "9", "ainur/run/a/cgroup.freeze": "1",
 			"cgroup.subtree_control": "+pids", "ainur/cgroup.subtree_control": "cpu memory pids", "ainur/run/cgroup.subtree_control": "+pids",
 		}},
 	} {
@@ -82,8 +86,13 @@ func TestCgroupFiles(t *testing.T) {
 			if attributes.UseCgroupFD != (version == "v2") {
 				t.Errorf("started with %+v", attributes)
 			}
-			if g.Memory() != 123 || g.OOMKills() != 2 {
-				t.Errorf("read %d bytes, %d kills", g.Memory(), g.OOMKills())
+			if g.Memory() != 123 || g.OOMKills() != 2 || g.CPU() != 5*time.Microsecond {
+				t.Errorf("read %d bytes, %d kills, %v", g.Memory(), g.OOMKills(), g.CPU())
+			}
+			if version == "v2" {
+				if err := g.Freeze(); err != nil {
+					t.Error(err)
+				}
 			}
 			got := map[string]string{}
 			for name := range tt.want {
@@ -115,14 +124,14 @@ func TestCgroupVersion(t *testing.T) {
 func TestSomeCgroups(t *testing.T) {
 	root := tree(t, map[string]string{"memory/ainur/cgroup.procs": "", "pids/ainur/cgroup.procs": ""})
 	c, problems := resource.FindCgroups(root, "ainur")
-	if len(problems) != 1 || !strings.HasPrefix(problems[0], "cpu is not limited by a cgroup: ") || !c.Has("memory") || c.Has("cpu") {
+	if len(problems) != 3 || !strings.HasPrefix(problems[0], "cpu is not limited by a cgroup: ") || !c.Has("memory") || c.Has("cpu") {
 		t.Errorf("%+v, %v", c, problems)
 	}
 }
 
 func TestNoCgroups(t *testing.T) {
 	c, problems := resource.FindCgroups(t.TempDir(), "ainur")
-	if len(problems) != 3 {
+	if len(problems) != 5 {
 		t.Errorf("%+v, %v", c, problems)
 	}
 	g, err := c.Create("a", resource.Limits{Memory: 1})

@@ -49,7 +49,8 @@ func Usable(err error) bool {
 type Config struct {
 	ID       string        // unique in the run, fit for a file name
 	Function spec.Function // limits, environment, builtin or runtime
-	Code     string        // folder of the staged code on this host; "" for a builtin
+	Code     string        // folder of the staged code on this host; "" for a builtin and for a function that is an image
+	Image    string        // digest of the image manifest in the host's store that is its root, such as "sha256:..."; "" for none
 	Stdout   func([]byte)  // receives what the sandbox prints, in pieces; nil drops it
 	Stderr   func([]byte)
 }
@@ -71,6 +72,12 @@ type Sandbox interface {
 	Invoke(ctx context.Context, args []byte) (Reply, error)
 	// Memory is the bytes in use, or -1 when unknown.
 	Memory() int64
+	// CPU is the processor time used so far, or -1 when unknown.
+	CPU() time.Duration
+	// Freeze stops the sandbox, which keeps its memory and takes no CPU, and Thaw
+	// lets it go on. They return when it is so, and are for a sandbox that runs nothing.
+	Freeze() error
+	Thaw() error
 	// Done is closed when the sandbox has ended by itself or was removed.
 	Done() <-chan struct{}
 	// Remove ends the sandbox and everything made for it; it is total and may

@@ -122,6 +122,9 @@ func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
 }
 
 func (b *box) Memory() int64         { return b.isolation.script.Memory }
+func (b *box) CPU() time.Duration    { return -1 }
+func (b *box) Freeze() error         { return nil }
+func (b *box) Thaw() error           { return nil }
 func (b *box) Done() <-chan struct{} { return b.life.Done() }
 
 func (b *box) Remove() error {

@@ -1,16 +1,13 @@
 package process
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,10 +17,9 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
-	"github.com/ainur-faas/ainur/hcl/spec"
-	"github.com/ainur-faas/ainur/internal/mono"
 )
 
 // box is one sandbox.
@@ -35,9 +31,8 @@ type box struct {
 	cmd       *exec.Cmd // nil until it has started
 	statm     *os.File  // of the process, where no cgroup tells its memory; nil when unknown
 	socket    *net.UnixConn
-	conn      *wire.Conn
-	stderr    sink
-	calls     uint64
+	frames    *link.Frames
+	stderr    link.Output
 	overLimit atomic.Bool   // ended by the watch, for its memory
 	done      chan struct{} // closed when the process has ended
 	remove    sync.Once
@@ -62,14 +57,14 @@ func (b *box) start() error {
 	if err != nil {
 		return err
 	}
-	b.socket, b.conn = ours, wire.NewConn(ours)
-	b.stderr.to = b.config.Stderr
+	b.socket, b.frames = ours, link.NewFrames(ours, b.ended)
+	b.stderr.To = b.config.Stderr
 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = b.home
 	cmd.Env = b.environment(env)
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
-	cmd.Stdout, cmd.Stderr = &sink{to: b.config.Stdout}, &b.stderr
+	cmd.Stdout, cmd.Stderr = &link.Output{To: b.config.Stdout}, &b.stderr
 	cmd.SysProcAttr = attributes(i.namespaces)
 	cmd.WaitDelay = pipesWithin
 	err = i.spawner.start(cmd, b.cgroup)
@@ -84,9 +79,9 @@ func (b *box) start() error {
 	case err == nil:
 		return nil
 	case f.Runtime == "exec" && errors.Is(err, syscall.ENOEXEC):
-		return startFailed("it is neither an executable for this kind of machine nor a script that begins with #!")
+		return link.StartFailed("it is neither an executable for this kind of machine nor a script that begins with #!")
 	case f.Runtime == "exec" && errors.Is(err, fs.ErrNotExist):
-		return startFailed("the interpreter or loader that it names is not on this host")
+		return link.StartFailed("the interpreter or loader that it names is not on this host")
 	default:
 		return fmt.Errorf("start %s: %w", argv[0], err)
 	}
@@ -138,110 +133,39 @@ func (b *box) wait() {
 // Done is closed when the process has ended.
 func (b *box) Done() <-chan struct{} { return b.done }
 
-// ready waits for the first frame.
+// ready waits until user code is loaded.
 func (b *box) ready(ctx context.Context) error {
 	b.isolation.watch.add(b)
 	defer b.isolation.watch.remove(b)
-	stop := context.AfterFunc(ctx, b.interrupt)
-	frame, err := b.conn.Read()
-	switch {
-	case !stop():
-		return startFailed(context.Cause(ctx).Error() + b.lastWords())
-	case err != nil:
-		return startFailed("it ended before it was ready: " + b.ended(err).Message)
-	case frame.Type == wire.StartError:
-		return startFailed(text(frame.Payload))
-	case frame.Type != wire.Ready:
-		return startFailed(fmt.Sprintf("it sent a frame of type %d before it was ready", frame.Type))
-	default:
-		return nil
+	err := b.frames.Ready(ctx)
+	var e *sandbox.Error
+	if ctx.Err() != nil && errors.As(err, &e) {
+		e.Message += b.stderr.LastWords()
 	}
+	return err
 }
 
-func startFailed(text string) error {
-	return &sandbox.Error{Kind: sandbox.StartFailed, Message: text}
-}
-
-// interrupt makes reads and writes under way return.
-func (b *box) interrupt() { _ = b.socket.SetDeadline(time.Unix(1, 0)) } // it fails only on a closed socket, which is interrupted
-
-// Invoke writes the arguments and reads the result in the calling goroutine.
+// Invoke runs args in the calling goroutine.
 func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
-	if len(args) > sandbox.MaxPayload {
-		return sandbox.Reply{}, &sandbox.Error{Kind: sandbox.TooLarge, Message: fmt.Sprintf("the arguments have %d bytes, over %d MiB", len(args), sandbox.MaxPayload>>20)}
-	}
 	b.isolation.watch.add(b)
 	defer b.isolation.watch.remove(b)
-	began := mono.Now()
-	stop := context.AfterFunc(ctx, b.interrupt)
-	b.calls++
-	frame, err := b.roundTrip(args)
-	if !stop() {
-		return sandbox.Reply{}, context.Cause(ctx)
-	}
-	if err != nil {
-		return sandbox.Reply{}, b.ended(err)
-	}
-	start, end, data, err := wire.SplitTimes(frame.Payload)
-	if err != nil || frame.ID != b.calls || frame.Type != wire.Result && frame.Type != wire.UserError {
-		return sandbox.Reply{}, &sandbox.Error{Kind: sandbox.Protocol, Message: fmt.Sprintf("it answered with a frame of type %d and id %d", frame.Type, frame.ID)}
-	}
-	elapsed := mono.Now() - began
-	reply := sandbox.Reply{ExecStart: clamp(time.Duration(start)-began, 0, elapsed)}
-	reply.ExecEnd = clamp(time.Duration(end)-began, reply.ExecStart, elapsed)
-	if frame.Type == wire.UserError {
-		return reply, &sandbox.Error{Kind: sandbox.UserError, Message: text(data)}
-	}
-	if !json.Valid(data) {
-		return reply, &sandbox.Error{Kind: sandbox.UserError, Message: fmt.Sprintf("what the function returned is not JSON: %.100q", data)}
-	}
-	reply.Result = bytes.Clone(data)
-	return reply, nil
+	return b.frames.Invoke(ctx, args)
 }
-
-func (b *box) roundTrip(args []byte) (wire.Frame, error) {
-	if err := b.conn.Write(wire.Invoke, b.calls, args); err != nil {
-		return wire.Frame{}, err
-	}
-	return b.conn.Read()
-}
-
-func clamp(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }
-
-// maxText bounds the text of an error that a sandbox sends, in bytes.
-const maxText = 16 << 10
-
-// text makes what a sandbox sends fit for a message.
-func text(b []byte) string { return strings.ToValidUTF8(string(b[:min(len(b), maxText)]), "\uFFFD") }
 
 // endWithin is how long a process may take to end after its socket did.
 const endWithin = pipesWithin + 500*time.Millisecond
 
-// ended says why the stream ended: the process did, or it sent what is no frame.
-func (b *box) ended(err error) *sandbox.Error {
-	switch {
-	case errors.Is(err, wire.ErrMalformed):
-		return &sandbox.Error{Kind: sandbox.Protocol, Message: err.Error()}
-	case errors.Is(err, wire.ErrTooLarge):
-		return &sandbox.Error{Kind: sandbox.Protocol, Message: "it sent a frame over 16 MiB"}
-	}
+// ended says why the process has ended.
+func (b *box) ended() *sandbox.Error {
 	select {
 	case <-b.done:
 	case <-time.After(endWithin):
-		return &sandbox.Error{Kind: sandbox.Crashed, Message: "it closed its socket and went on" + b.lastWords()}
+		return &sandbox.Error{Kind: sandbox.Crashed, Message: "it closed its socket and went on" + b.stderr.LastWords()}
 	}
 	if b.overLimit.Load() || b.cgroup.OOMKills() > 0 {
-		return &sandbox.Error{Kind: sandbox.OutOfMemory, Message: fmt.Sprintf("it went over its memory limit of %d MiB and was ended", b.config.Function.Memory/spec.MiB)}
+		return link.OutOfMemory(b.config.Function)
 	}
-	return &sandbox.Error{Kind: sandbox.Crashed, Message: b.cmd.ProcessState.String() + b.lastWords()}
-}
-
-// lastWords is the end of standard error, on lines of its own.
-func (b *box) lastWords() string {
-	if tail := b.stderr.last(); tail != "" {
-		return "\n" + text([]byte(tail))
-	}
-	return ""
+	return &sandbox.Error{Kind: sandbox.Crashed, Message: b.cmd.ProcessState.String() + b.stderr.LastWords()}
 }
 
 // Memory is what the cgroup or, without one, the process uses.
@@ -250,6 +174,25 @@ func (b *box) Memory() int64 {
 		return resident(b.statm)
 	}
 	return b.cgroup.Memory()
+}
+
+// CPU is what the cgroup has used.
+func (b *box) CPU() time.Duration { return b.cgroup.CPU() }
+
+// Freeze stops the process and, where there is a cgroup, all it has started.
+func (b *box) Freeze() error {
+	if !b.isolation.cgroups.Has("freezer") {
+		return syscall.Kill(-b.cmd.Process.Pid, syscall.SIGSTOP)
+	}
+	return b.cgroup.Freeze()
+}
+
+// Thaw lets it go on.
+func (b *box) Thaw() error {
+	if !b.isolation.cgroups.Has("freezer") {
+		return syscall.Kill(-b.cmd.Process.Pid, syscall.SIGCONT)
+	}
+	return b.cgroup.Thaw()
 }
 
 // Remove ends the process and all it has started, and removes what was made for it.
@@ -266,8 +209,8 @@ func (b *box) Remove() error {
 				errs = append(errs, err)
 			}
 		}
-		if b.socket != nil {
-			errs = append(errs, b.socket.Close())
+		if b.frames != nil {
+			errs = append(errs, b.frames.Close())
 		}
 		if b.statm != nil {
 			errs = append(errs, b.statm.Close())
