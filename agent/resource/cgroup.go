@@ -276,6 +276,23 @@ func (g Cgroup) Start(attributes *syscall.SysProcAttr, start func() error) (err 
 	return start()
 }
 
+// Files are the files to which a process writes "0" to be in the cgroup, for one
+// that may not open them itself. The caller closes them.
+func (g Cgroup) Files() (files []*os.File, err error) {
+	name := "tasks" // see Start
+	if g.of.version == "v2" {
+		name = "cgroup.procs"
+	}
+	for _, dir := range unique(g.folders) {
+		f, openErr := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+		if openErr != nil {
+			return files, openErr
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
 // enter moves the calling thread.
 func enter(dir string) error { return write(filepath.Join(dir, "tasks"), "0") }
 

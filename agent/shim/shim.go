@@ -29,6 +29,9 @@ var SDK embed.FS
 //go:embed python/shim.py
 var python []byte
 
+//go:embed python/zygote.py
+var zygote []byte
+
 // Command says how to start the process of a function whose code is in the
 // folder code: argv, and the environment on top of what every sandbox has. What it
 // needs on disk is written to dir once.
@@ -48,6 +51,42 @@ func Command(f spec.Function, code, dir string) (argv, env []string, err error) 
 		return []string{filepath.Join(code, Executable)}, []string{"AINUR_CODE=" + code}, nil
 	default:
 		return nil, nil, fmt.Errorf("runtime %q is unknown", f.Runtime)
+	}
+}
+
+// Where a sandbox with a root of its own sees what is the agent's.
+const (
+	InsideCode   = "/ainur/code"      // folder of the function's code
+	InsideShim   = "/ainur/shim.py"   // what runs python3 code
+	InsideZygote = "/ainur/zygote.py" // what forks it
+	InsideAinur  = "/ainur/ainur"     // this binary, which has the builtins
+	ImagePython  = "/usr/bin/python3" // where an image has its interpreter
+)
+
+// Bind is a file or folder of the host that a sandbox sees, read only.
+type Bind struct{ Host, Inside string }
+
+// Inside is Command for a sandbox with a root of its own: the command in its
+// paths, and what must be bound there. interpreter is that of python3 in the root,
+// "" for that of this host.
+func Inside(f spec.Function, code, dir, interpreter string) (argv, env []string, binds []Bind, err error) {
+	argv, env, err = Command(f, code, dir)
+	switch {
+	case err != nil && (f.Runtime != "python3" || interpreter == ""):
+		return nil, nil, nil, err
+	case f.Builtin != "":
+		return []string{InsideAinur}, env, []Bind{{argv[0], InsideAinur}}, nil
+	case f.Runtime == "python3":
+		path := filepath.Join(dir, "shim.py")
+		if interpreter == "" {
+			interpreter = argv[0]
+		}
+		zygotePath := filepath.Join(dir, "zygote.py")
+		return []string{interpreter, "-u", InsideShim}, []string{"AINUR_CODE=" + InsideCode},
+			[]Bind{{code, InsideCode}, {path, InsideShim}, {zygotePath, InsideZygote}},
+			errors.Join(writeOnce(path, python), writeOnce(zygotePath, zygote))
+	default:
+		return []string{InsideCode + "/" + Executable}, []string{"AINUR_CODE=" + InsideCode}, []Bind{{code, InsideCode}}, nil
 	}
 }
 

@@ -1,10 +1,12 @@
 package process_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
+	"github.com/ainur-faas/ainur/agent/testenv"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -153,4 +156,46 @@ func BenchmarkCold(b *testing.B) {
 	}
 	b.ReportMetric(float64(create.Microseconds())/float64(b.N), "create-µs")
 	b.ReportMetric(float64(remove.Microseconds())/float64(b.N), "remove-µs")
+}
+
+// BenchmarkColdPython is BenchmarkCold of a function in Python, from a new
+// interpreter and from a zygote.
+func BenchmarkColdPython(b *testing.B) {
+	testenv.Require(b, testenv.Root, testenv.Python)
+	for _, zygote := range []bool{false, true} {
+		b.Run(fmt.Sprintf("zygote=%t", zygote), func(b *testing.B) {
+			isolation, err := process.New(process.Options{
+				Dir: b.TempDir(), RunID: "bench", Log: slog.New(slog.DiscardHandler), Container: spec.Container{Zygote: zygote, Network: "none"},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer isolation.Close()
+			code := b.TempDir()
+			if err := os.WriteFile(filepath.Join(code, "main.py"), []byte("def main(args):\n    return args\n"), 0o644); err != nil {
+				b.Fatal(err)
+			}
+			c := sandbox.Config{ID: "f-0", Code: code, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 128 * spec.MiB, MilliCPU: 1000}}
+			first, err := isolation.Create(b.Context(), c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer first.Remove()
+			n := 0
+			latencies(b, func() {
+				n++
+				c.ID = fmt.Sprintf("f-%d", n)
+				box, err := isolation.Create(b.Context(), c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := box.Invoke(b.Context(), []byte("{}")); err != nil {
+					b.Fatal(err)
+				}
+				if err := box.Remove(); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -28,8 +29,13 @@ type box struct {
 	config    sandbox.Config
 	home      string // its working and temporary folder
 	cgroup    resource.Cgroup
-	cmd       *exec.Cmd // nil until it has started
-	statm     *os.File  // of the process, where no cgroup tells its memory; nil when unknown
+	process   *os.Process    // nil until it has started
+	zygote    *zygote        // whose child it is, nil when it is one of this process
+	pidfd     *os.File       // of a child of the zygote
+	state     string         // how it ended; read after done
+	pipes     []*os.File     // our ends of its standard output and error
+	reading   sync.WaitGroup // what reads them
+	statm     *os.File       // of the process, where no cgroup tells its memory; nil when unknown
 	socket    *net.UnixConn
 	frames    *link.Frames
 	stderr    link.Output
@@ -40,42 +46,31 @@ type box struct {
 }
 
 // start starts the process. Whatever it has made, Remove removes, also after an error.
-func (b *box) start() error {
+func (b *box) start(ctx context.Context) (err error) {
 	i, f := b.isolation, b.config.Function
-	if err := os.Mkdir(b.home, 0o700); err != nil {
-		return err
-	}
-	argv, env, err := shim.Command(f, b.config.Code, i.options.Dir)
-	if err != nil {
-		return err
-	}
 	b.cgroup, err = i.cgroups.Create(b.config.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: pidsLimit})
 	if err != nil {
 		return err
 	}
-	ours, theirs, err := socketPair()
+	ours, theirs, err := socketPair(syscall.SOCK_STREAM)
 	if err != nil {
 		return err
 	}
 	b.socket, b.frames = ours, link.NewFrames(ours, b.ended)
-	b.stderr.To = b.config.Stderr
-
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir = b.home
-	cmd.Env = b.environment(env)
-	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
-	cmd.Stdout, cmd.Stderr = &link.Output{To: b.config.Stdout}, &b.stderr
-	cmd.SysProcAttr = attributes(i.namespaces)
-	cmd.WaitDelay = pipesWithin
-	err = i.spawner.start(cmd, b.cgroup)
-	if cmd.Process != nil {
-		b.cmd = cmd
+	files, err := b.openOutput()
+	if err == nil {
+		b.process, err = b.launch(ctx, append(files, theirs))
+	}
+	for _, f := range append(files, theirs) {
+		err = errors.Join(err, f.Close())
+	}
+	if b.process != nil {
 		if i.watch.needed {
-			b.statm, _ = os.Open(fmt.Sprintf("/proc/%d/statm", cmd.Process.Pid)) // the memory is unknown then
+			b.statm, _ = os.Open(fmt.Sprintf("/proc/%d/statm", b.process.Pid)) // the memory is unknown then
 		}
 		go b.wait() // until Remove
 	}
-	switch err := errors.Join(err, theirs.Close()); {
+	switch {
 	case err == nil:
 		return nil
 	case f.Runtime == "exec" && errors.Is(err, syscall.ENOEXEC):
@@ -83,13 +78,70 @@ func (b *box) start() error {
 	case f.Runtime == "exec" && errors.Is(err, fs.ErrNotExist):
 		return link.StartFailed("the interpreter or loader that it names is not on this host")
 	default:
-		return fmt.Errorf("start %s: %w", argv[0], err)
+		return fmt.Errorf("start sandbox %s: %w", b.config.ID, err)
 	}
 }
 
+// launch starts the process with these files as its descriptors from 1 on.
+func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error) {
+	i, f := b.isolation, b.config.Function
+	if i.native != nil && i.options.Container.Zygote && f.Runtime == "python3" {
+		z, err := i.zygotes.of(ctx, i, b.config)
+		if err != nil {
+			return nil, err
+		}
+		if z != nil {
+			b.zygote = z
+			if b.pidfd, err = z.fork(b.cgroup, files); err != nil {
+				return nil, fmt.Errorf("fork: %w", err)
+			}
+			return processOf(b.pidfd)
+		}
+	}
+	if i.native != nil {
+		root, err := i.roots.of(ctx, i, b.config)
+		if err != nil {
+			return nil, err
+		}
+		return i.native.start(launch{root: root, cgroup: b.cgroup, network: i.network(), env: b.environment(), files: files, temporary: f.Memory})
+	}
+	if b.config.Image != "" {
+		return nil, errors.New("an image takes a root filesystem of its own, which takes user 0")
+	}
+	if err := os.Mkdir(b.home, 0o700); err != nil {
+		return nil, err
+	}
+	argv, env, err := shim.Command(f, b.config.Code, i.options.Dir)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = b.home
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.home, "TMPDIR=" + b.home, "LANG=C.UTF-8"}, env...)
+	cmd.Env = append(cmd.Env, b.environment()...)
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = files[0], files[1], files[2:]
+	cmd.SysProcAttr = attributes(i.namespaces)
+	err = i.spawner.do(func() error { return b.cgroup.Start(cmd.SysProcAttr, cmd.Start) })
+	return cmd.Process, err
+}
+
+// openOutput makes the pipes of standard output and error, and returns the ends of the process.
+func (b *box) openOutput() (ends []*os.File, err error) {
+	b.stderr.To = b.config.Stderr
+	for _, to := range []*link.Output{{To: b.config.Stdout}, &b.stderr} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return ends, err
+		}
+		ends, b.pipes = append(ends, w), append(b.pipes, r)
+		b.reading.Go(func() { _, _ = io.Copy(to, r) }) // until the end, or the deadline that wait sets
+	}
+	return ends, nil
+}
+
 // socketPair returns our end, and the process's.
-func socketPair() (*net.UnixConn, *os.File, error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+func socketPair(kind int) (*net.UnixConn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, kind|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
@@ -101,13 +153,13 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
-// environment is all that the process gets; nothing of the agent's but its PATH.
-func (b *box) environment(shim []string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.home, "TMPDIR=" + b.home, "LANG=C.UTF-8"}
+// environment is what the process gets on top of what all of its function have;
+// nothing of the agent's but its PATH. The last of a name counts.
+func (b *box) environment() []string {
+	var env []string
 	for name, value := range b.config.Function.Env {
 		env = append(env, name+"="+value)
 	}
-	env = append(env, shim...) // the last of a name counts
 	return append(env, wire.FD+"=3", b.label())
 }
 
@@ -122,12 +174,26 @@ const pipesWithin = 200 * time.Millisecond
 // not reaped, no other process group has its number.
 func (b *box) wait() {
 	defer close(b.done)
-	for errors.Is(unix.Waitid(unix.P_PID, b.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	if b.pidfd != nil {
+		b.state = b.zygote.reap(b.pidfd) // with it the kernel ends what it has started
+	} else {
+		b.reap()
 	}
-	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // it fails when nothing but the process was in the group
-	_ = b.cgroup.Kill()                                   // Remove tries again and tells
-	_ = b.cmd.Wait()                                      // how it ended is in ProcessState
-	_ = b.socket.CloseRead()                              // what was sent can still be read, and a process that got away holds up nothing
+	for _, r := range b.pipes {
+		_ = r.SetReadDeadline(time.Now().Add(pipesWithin)) // a pipe takes one
+	}
+	b.reading.Wait()
+	_ = b.socket.CloseRead() // what was sent can still be read, and a process that got away holds up nothing
+}
+
+// reap waits for a child of this process, and ends its group.
+func (b *box) reap() {
+	for errors.Is(unix.Waitid(unix.P_PID, b.process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	}
+	_ = syscall.Kill(-b.process.Pid, syscall.SIGKILL) // it fails when nothing but the process was in the group
+	_ = b.cgroup.Kill()                               // Remove tries again and tells
+	state, _ := b.process.Wait()
+	b.state = state.String()
 }
 
 // Done is closed when the process has ended.
@@ -165,7 +231,7 @@ func (b *box) ended() *sandbox.Error {
 	if b.overLimit.Load() || b.cgroup.OOMKills() > 0 {
 		return link.OutOfMemory(b.config.Function)
 	}
-	return &sandbox.Error{Kind: sandbox.Crashed, Message: b.cmd.ProcessState.String() + b.stderr.LastWords()}
+	return &sandbox.Error{Kind: sandbox.Crashed, Message: b.state + b.stderr.LastWords()}
 }
 
 // Memory is what the cgroup or, without one, the process uses.
@@ -182,7 +248,7 @@ func (b *box) CPU() time.Duration { return b.cgroup.CPU() }
 // Freeze stops the process and, where there is a cgroup, all it has started.
 func (b *box) Freeze() error {
 	if !b.isolation.cgroups.Has("freezer") {
-		return syscall.Kill(-b.cmd.Process.Pid, syscall.SIGSTOP)
+		return syscall.Kill(-b.process.Pid, syscall.SIGSTOP)
 	}
 	return b.cgroup.Freeze()
 }
@@ -190,7 +256,7 @@ func (b *box) Freeze() error {
 // Thaw lets it go on.
 func (b *box) Thaw() error {
 	if !b.isolation.cgroups.Has("freezer") {
-		return syscall.Kill(-b.cmd.Process.Pid, syscall.SIGCONT)
+		return syscall.Kill(-b.process.Pid, syscall.SIGCONT)
 	}
 	return b.cgroup.Thaw()
 }
@@ -199,8 +265,8 @@ func (b *box) Thaw() error {
 func (b *box) Remove() error {
 	b.remove.Do(func() {
 		var errs []error
-		if b.cmd != nil {
-			if err := b.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if b.process != nil {
+			if err := b.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				errs = append(errs, err)
 			}
 			<-b.done
@@ -209,8 +275,20 @@ func (b *box) Remove() error {
 				errs = append(errs, err)
 			}
 		}
+		for _, r := range b.pipes {
+			if b.process == nil { // else wait has joined what reads it
+				_ = r.SetReadDeadline(time.Unix(1, 0))
+			}
+		}
+		b.reading.Wait()
+		for _, r := range b.pipes {
+			errs = append(errs, r.Close())
+		}
 		if b.frames != nil {
 			errs = append(errs, b.frames.Close())
+		}
+		if b.pidfd != nil {
+			errs = append(errs, b.pidfd.Close())
 		}
 		if b.statm != nil {
 			errs = append(errs, b.statm.Close())

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"errors"
+
 	"github.com/ainur-faas/ainur/agent/resource"
 )
 
@@ -12,5 +14,7 @@ func (i *Isolation) Degrade() error {
 	i.cgroups, _ = resource.FindCgroups("/nonexistent", "")
 	i.watch = newWatch(true)
 	i.namespaces = false
+	err = errors.Join(err, i.native.close())
+	i.native = nil
 	return err
 }

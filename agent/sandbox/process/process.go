@@ -16,13 +16,18 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// Options of an Isolation. All are required.
+// Options of an Isolation. Dir, RunID and Log are required.
 type Options struct {
-	Dir   string // for the homes of sandboxes; made if missing
-	RunID string // labels cgroups and processes
-	Log   *slog.Logger
+	Dir       string // for the homes of sandboxes; made if missing
+	RunID     string // labels cgroups and processes
+	Log       *slog.Logger
+	Container spec.Container
+	// Layers is the folders of an image's layers on this host, the lowest first.
+	// nil: no function may have an image.
+	Layers func(ctx context.Context, digest string) ([]string, error)
 }
 
 // pidsLimit is how many processes and threads a sandbox may have.
@@ -34,6 +39,9 @@ type Isolation struct {
 	name        string // of the Isolation: agents of one run can share a host
 	cgroups     resource.Cgroups
 	spawner     *spawner
+	native      *native // nil: sandboxes have no root filesystem of their own
+	roots       roots
+	zygotes     zygotes
 	namespaces  bool // sandboxes have their own
 	limitations []string
 	watch       *watch
@@ -43,7 +51,7 @@ type Isolation struct {
 
 // New prepares this host, as far as this user may.
 func New(o Options) (*Isolation, error) {
-	i := &Isolation{options: o, name: rand.Text()[:8]}
+	i := &Isolation{options: o, name: rand.Text()[:8], zygotes: zygotes{byCode: map[string]*nursery{}}}
 	if err := os.MkdirAll(i.homes(), 0o755); err != nil {
 		return nil, err
 	}
@@ -64,9 +72,17 @@ func New(o Options) (*Isolation, error) {
 	if err := i.spawner.capabilities; err != nil {
 		i.limit("sandboxes have the capabilities of root: %v", err)
 	}
-	i.limit("sandboxes share the network and the files of the host and run as user %d, as the agent does", os.Getuid())
-	if os.Getuid() == 0 {
-		i.limit("limits hold for code that does not work against them: user 0 may write to the files of cgroups")
+	if i.native, err = newNative(i.spawner); err == nil {
+		err = i.probeNative()
+	}
+	if err != nil {
+		i.native = nil
+		i.limit("sandboxes share the network and the files of the host, with no filter of system calls, and run as user %d, as the agent does: %v", os.Getuid(), err)
+		if os.Getuid() == 0 {
+			i.limit("limits hold for code that does not work against them: user 0 may write to the files of cgroups")
+		}
+	} else if o.Container.Network == "" {
+		i.limit("sandboxes share the network of the host: set network = \"none\" in the worker's container block for one of their own")
 	}
 	return i, nil
 }
@@ -75,8 +91,35 @@ func (i *Isolation) limit(format string, args ...any) {
 	i.limitations = append(i.limitations, fmt.Sprintf(format, args...))
 }
 
+// network is that of sandboxes, nil for one of their own.
+func (i *Isolation) network() *os.File {
+	if i.options.Container.Network == "" {
+		return i.native.network
+	}
+	return nil
+}
+
 // homes is the folder of the sandboxes' own folders.
 func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, "sandboxes") }
+
+// probeNative starts something with a root filesystem of its own.
+func (i *Isolation) probeNative() error {
+	at := filepath.Join(i.homes(), "root")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	namespace, err := newRoot(at, rootSpec{})
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	process, err := i.native.start(launch{root: &root{namespace: namespace, argv: []string{"/bin/true"}}, temporary: spec.MiB})
+	if err != nil {
+		return err
+	}
+	_, err = process.Wait()
+	return err
+}
 
 // Limitations says what could not be applied here.
 func (i *Isolation) Limitations() []string { return i.limitations }
@@ -84,14 +127,14 @@ func (i *Isolation) Limitations() []string { return i.limitations }
 // Create starts a sandbox and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
 	b := &box{isolation: i, config: c, home: filepath.Join(i.homes(), c.ID), done: make(chan struct{})}
-	err := b.start()
+	err := b.start(ctx)
 	if err == nil {
 		err = b.ready(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Remove())
 	}
-	i.options.Log.Debug("sandbox is ready", slog.String("sandbox", c.ID), slog.Int("pid", b.cmd.Process.Pid))
+	i.options.Log.Debug("sandbox is ready", slog.String("sandbox", c.ID), slog.Int("pid", b.process.Pid))
 	return b, nil
 }
 
@@ -111,9 +154,10 @@ func (i *Isolation) Reclaim() (removed []string, err error) {
 // Close removes the homes and the cgroups. All sandboxes must have been removed.
 func (i *Isolation) Close() error {
 	i.closing.Do(func() {
+		zygotes := i.zygotes.close() // their parent is the thread of the spawner
 		i.spawner.close()
 		i.watch.close()
-		i.closeErr = errors.Join(i.cgroups.Remove(), os.RemoveAll(i.homes()))
+		i.closeErr = errors.Join(zygotes, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close())
 	})
 	return i.closeErr
 }

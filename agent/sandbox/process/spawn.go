@@ -10,8 +10,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ainur-faas/ainur/agent/resource"
 )
 
 // spawner starts processes from one thread that lives as long as it: the kernel
@@ -24,9 +22,8 @@ type spawner struct {
 }
 
 type request struct {
-	cmd    *exec.Cmd
-	cgroup resource.Cgroup
-	err    chan error // of capacity 1
+	start func() error
+	done  chan error // of capacity 1
 }
 
 func newSpawner() (*spawner, error) {
@@ -37,7 +34,7 @@ func newSpawner() (*spawner, error) {
 			s.capabilities = dropCapabilities()
 			prepared <- unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 			for r := range s.requests {
-				r.err <- r.cgroup.Start(r.cmd.SysProcAttr, r.cmd.Start)
+				r.done <- r.start()
 			}
 		})
 	})
@@ -48,11 +45,11 @@ func newSpawner() (*spawner, error) {
 	return s, nil
 }
 
-// start starts cmd in the cgroup.
-func (s *spawner) start(cmd *exec.Cmd, g resource.Cgroup) error {
-	r := request{cmd, g, make(chan error, 1)}
+// do runs start on the thread.
+func (s *spawner) do(start func() error) error {
+	r := request{start, make(chan error, 1)}
 	s.requests <- r
-	return <-r.err
+	return <-r.done
 }
 
 func (s *spawner) close() {
@@ -110,7 +107,7 @@ func attributes(namespaces bool) *syscall.SysProcAttr {
 func (s *spawner) probe() error {
 	cmd := exec.Command("true")
 	cmd.SysProcAttr = attributes(true)
-	if err := s.start(cmd, resource.Cgroup{}); err != nil {
+	if err := s.do(cmd.Start); err != nil {
 		return err
 	}
 	return cmd.Wait()

@@ -70,7 +70,7 @@ func (w *watch) look() bool {
 	for b := range w.busy {
 		if b.Memory() > int64(b.config.Function.Memory) {
 			b.overLimit.Store(true)
-			_ = b.cmd.Process.Kill() // it fails only when it has ended
+			_ = b.process.Kill() // it fails only when it has ended
 		}
 	}
 	return len(w.busy) > 0

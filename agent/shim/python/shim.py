@@ -96,13 +96,8 @@ def trace():
     return text
 
 
-def main():
-    fd = connect()
-    try:
-        function = load(os.environ["AINUR_CODE"])
-    except BaseException:
-        send(fd, START_ERROR, 0, trace())
-        return 1
+def serve(fd, function):
+    """Answers invocations until the agent closes the stream."""
     send(fd, READY, 0, b"")
     buffer = bytearray()
     while receive(fd, buffer, HEADER.size):
@@ -116,10 +111,26 @@ def main():
     return 0
 
 
-try:
-    status = main()
-except BaseException as e:  # user code has called sys.exit, or was interrupted
-    os.write(2, trace() + b"\n")
-    status = getattr(e, "code", 1)  # of sys.exit: nothing, a number or what it says
-    status = status if isinstance(status, int) else int(status is not None)
-os._exit(status & 0xFF)  # sys.exit would wait for the threads of user code
+def main():
+    fd = connect()
+    try:
+        function = load(os.environ["AINUR_CODE"])
+    except BaseException:
+        send(fd, START_ERROR, 0, trace())
+        return 1
+    return serve(fd, function)
+
+
+def run(body):
+    """Ends the process with the status that body returns or raises."""
+    try:
+        status = body()
+    except BaseException as e:  # user code has called sys.exit, or was interrupted
+        os.write(2, trace() + b"\n")
+        status = getattr(e, "code", 1)  # of sys.exit: nothing, a number or what it says
+        status = status if isinstance(status, int) else int(status is not None)
+    os._exit(status & 0xFF)  # sys.exit would wait for the threads of user code
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,249 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/shim"
+)
+
+// root is the files of all sandboxes of one function: a mount namespace that is
+// made once, which each sandbox copies. It is read only; a sandbox mounts its own
+// /tmp, /dev/shm and /proc.
+type root struct {
+	namespace *os.File
+	argv, env []string
+}
+
+// roots are those of the functions, each made when the first sandbox needs it.
+type roots struct {
+	mu     sync.Mutex
+	byCode map[string]*root // by what Inside looks at
+}
+
+// rootKey is what a root depends on.
+func rootKey(c sandbox.Config) string {
+	return strings.Join([]string{c.Function.Runtime, c.Function.Builtin, c.Code, c.Image}, "\x00")
+}
+
+// of is the root for sandboxes of c.
+func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := rootKey(c)
+	if made := r.byCode[key]; made != nil {
+		return made, nil
+	}
+	var s rootSpec
+	var err error
+	interpreter, path := "", os.Getenv("PATH")
+	if c.Image != "" {
+		if i.options.Layers == nil {
+			return nil, errors.New("this agent has no images")
+		}
+		if s.layers, err = i.options.Layers(ctx, c.Image); err != nil {
+			return nil, err
+		}
+		interpreter, path = shim.ImagePython, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	}
+	made := &root{}
+	if made.argv, made.env, s.binds, err = shim.Inside(c.Function, c.Code, i.options.Dir, interpreter); err != nil {
+		return nil, err
+	}
+	made.env = append([]string{"PATH=" + path, "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}, made.env...)
+	if made.namespace, err = newRoot(filepath.Join(i.homes(), "root"), s); err != nil {
+		return nil, err
+	}
+	if r.byCode == nil {
+		r.byCode = map[string]*root{}
+	}
+	r.byCode[key] = made
+	return made, nil
+}
+
+func (r *roots) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, made := range r.byCode {
+		errs = append(errs, made.namespace.Close())
+	}
+	clear(r.byCode)
+	return errors.Join(errs...)
+}
+
+// rootSpec says what is in a root.
+type rootSpec struct {
+	layers []string // of the image, the lowest first; none for the files of this host
+	binds  []shim.Bind
+}
+
+// newRoot makes a root, on the empty folder at, in which nothing is left.
+func newRoot(at string, s rootSpec) (namespace *os.File, err error) {
+	var made sync.WaitGroup
+	made.Go(func() {
+		ownThread(func() { namespace, err = s.make(at) }) // it is in the namespace, and ends
+	})
+	made.Wait()
+	return namespace, err
+}
+
+// hostHidden are the folders of the host that a sandbox does not see, or has its own of.
+var hostHidden = []string{"proc", "dev", "sys", "tmp", "run", "ainur", "lost+found"}
+
+// devices are all that a sandbox has.
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
+
+func (s rootSpec) make(at string) (*os.File, error) {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return nil, fmt.Errorf("unshare mounts: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, fmt.Errorf("make mounts private: %w", err)
+	}
+	namespace, err := os.Open("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fill(at); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a root filesystem: %w", err), namespace.Close())
+	}
+	return namespace, nil
+}
+
+func (s rootSpec) fill(at string) error {
+	if err := mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m,mode=0755"); err != nil {
+		return err
+	}
+	newRoot := at
+	if len(s.layers) == 0 {
+		if err := s.host(at); err != nil {
+			return err
+		}
+	} else {
+		skeleton, merged := filepath.Join(at, "skeleton"), filepath.Join(at, "merged")
+		if err := errors.Join(os.Mkdir(skeleton, 0o755), os.Mkdir(merged, 0o755), s.skeleton(skeleton)); err != nil {
+			return err
+		}
+		lower := slices.Clone(s.layers)
+		slices.Reverse(lower)
+		if err := mount("overlay", merged, "overlay", unix.MS_NOSUID|unix.MS_NODEV, "lowerdir="+strings.Join(append([]string{skeleton}, lower...), ":")); err != nil {
+			return err
+		}
+		newRoot = merged
+	}
+	if err := s.mounts(newRoot); err != nil {
+		return err
+	}
+	if err := unix.MountSetattr(-1, newRoot, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}); err != nil {
+		return fmt.Errorf("make %s read only: %w", newRoot, err)
+	}
+	return pivot(newRoot)
+}
+
+// pivot makes dir the root of the thread's mount namespace, and lets go of the old one.
+func pivot(dir string) error {
+	if err := unix.Chdir(dir); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root to %s: %w", dir, err)
+	}
+	return unix.Unmount(".", unix.MNT_DETACH)
+}
+
+// host is the files of this host below at, but what is hidden.
+func (s rootSpec) host(at string) error {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		from, to := "/"+e.Name(), filepath.Join(at, e.Name())
+		switch {
+		case slices.Contains(hostHidden, e.Name()):
+		case e.Type()&os.ModeSymlink != 0:
+			target, err := os.Readlink(from)
+			if err == nil {
+				err = os.Symlink(target, to)
+			}
+			if err != nil {
+				return err
+			}
+		case e.IsDir():
+			if err := os.Mkdir(to, 0o755); err != nil {
+				return err
+			}
+			if err := mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+				return err
+			}
+		}
+	}
+	return s.skeleton(at)
+}
+
+// skeleton is where things are mounted.
+func (s rootSpec) skeleton(at string) error {
+	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run", "ainur", "ainur/run"} {
+		if err := os.Mkdir(filepath.Join(at, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, b := range s.binds {
+		info, err := os.Stat(b.Host)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(at, b.Inside)
+		if info.IsDir() {
+			err = os.MkdirAll(to, 0o755)
+		} else {
+			err = os.WriteFile(to, nil, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s rootSpec) mounts(at string) error {
+	dev := filepath.Join(at, "dev")
+	if err := mount("tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "size=64k,mode=0755"); err != nil {
+		return err
+	}
+	for _, name := range devices {
+		to := filepath.Join(dev, name)
+		if err := os.WriteFile(to, nil, 0o666); err != nil {
+			return err
+		}
+		if err := mount("/dev/"+name, to, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	err := os.Mkdir(filepath.Join(dev, "shm"), 0o755)
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		err = errors.Join(err, os.Symlink(target, filepath.Join(dev, name)))
+	}
+	err = errors.Join(err, mount("/sys", filepath.Join(at, "sys"), "", unix.MS_BIND, ""))
+	for _, b := range s.binds {
+		err = errors.Join(err, mount(b.Host, filepath.Join(at, b.Inside), "", unix.MS_BIND, ""))
+	}
+	return err
+}
+
+func mount(source, target, kind string, flags uintptr, data string) error {
+	if err := unix.Mount(source, target, kind, flags, data); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", source, target, err)
+	}
+	return nil
+}
