@@ -62,7 +62,7 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", w.Name, err)
 	}
-	isolation, err := process.New(process.Options{Dir: dir, RunID: runID, Log: log})
+	isolation, err := process.New(process.Options{Dir: dir, RunID: runID, Container: w.Container, Log: log})
 	if err != nil {
 		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
 	}

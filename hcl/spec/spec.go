@@ -139,17 +139,8 @@ type Worker struct {
 // Container is how sandboxes are made. The zero value is the plainest way: no
 // technique that makes cold starts faster.
 type Container struct {
-	Snapshotter  string `json:"snapshotter,omitempty"`    // of containerd, "" = "overlayfs"
-	OCIRuntime   string `json:"oci_runtime,omitempty"`    // of containerd and docker: "runc", "crun", or "" for the first that works
-	Network      string `json:"network,omitempty"`        // "none", "bridge", or "" for that of the kind: the host's for process, else none
-	ReadOnly     bool   `json:"read_only,omitempty"`      // the root filesystem but /tmp
-	Zygote       bool   `json:"zygote,omitempty"`         // process: fork python3 sandboxes from one that has imported the code
-	Park         int    `json:"park,omitempty"`           // process: forks of the zygote kept ready, of each function
-	Namespaces   int    `json:"namespaces,omitempty"`     // network namespaces kept ready
-	StemCells    int    `json:"stem_cells,omitempty"`     // containerd: containers kept ready for python3 code, of each image
-	Creations    int    `json:"creations,omitempty"`      // sandboxes made at a time, 0 = adaptive
-	FavorDynMods bool   `json:"favor_dyn_mods,omitempty"` // mount cgroups so that joining one never waits; until the host reboots
-	SharedRoot   bool   `json:"shared_root,omitempty"`    // process: sandboxes of a function share a root that was made once, read only
+	Network string `json:"network,omitempty"` // "none", or "" for that of the host
+	Zygote  bool   `json:"zygote,omitempty"`  // fork python3 sandboxes from one that has imported the code; takes root
 }
 
 // Balancer is the cluster's entry point.
@@ -164,14 +155,10 @@ type Balancer struct {
 // Function is code with its limits.
 type Function struct {
 	Name         string            `json:"name"`
-	Builtin      string            `json:"builtin,omitempty"`      // "hello", "busy", "sleep" or "memory"
-	Runtime      string            `json:"runtime,omitempty"`      // "python3", "go" or "exec", with Source
-	Image        string            `json:"image,omitempty"`        // container image, as written
-	Base         string            `json:"base,omitempty"`         // image that Source is put on, as written
-	Requirements string            `json:"requirements,omitempty"` // absolute path of a file of packages for pip
-	Server       string            `json:"server,omitempty"`       // protocol that Image speaks: "" for frames, "http" or "unix" for Ilúvatar's
-	Digest       string            `json:"digest,omitempty"`       // of the manifest of Image or Base, once it is staged: "sha256:..."
-	Source       string            `json:"source,omitempty"`       // absolute path of a folder (of a file for exec)
+	Builtin      string            `json:"builtin,omitempty"` // "hello", "busy", "sleep" or "memory"
+	Runtime      string            `json:"runtime,omitempty"` // "python3", "go" or "exec", with Source
+	Image        string            `json:"image,omitempty"`   // container image, as written
+	Source       string            `json:"source,omitempty"`  // absolute path of a folder (of a file for exec)
 	SourceSHA256 string            `json:"source_sha256,omitempty"`
 	Memory       Bytes             `json:"memory"`
 	MilliCPU     int64             `json:"milli_cpu"`
