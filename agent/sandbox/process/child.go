@@ -73,7 +73,11 @@ func (c *child) exec(argv, env []string) error {
 
 // cloneArgs are those of clone3, up to the cgroup.
 type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+	flags, pidfd uint64
+	_            [2]uint64 // where to write thread ids
+	exitSignal   uint64
+	_            [5]uint64 // the stack, thread-local storage and chosen ids
+	cgroup       uint64
 }
 
 // start makes a process with the namespaces of the calling thread, which must be
