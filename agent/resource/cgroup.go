@@ -96,10 +96,8 @@ func (c Cgroups) prepare(controller string) error {
 	if err := makeAll(filepath.Join(dir, c.name)); err != nil {
 		return err
 	}
-	if controller == "cpuacct" || controller == "freezer" {
-		if c.version == "v2" {
-			return nil
-		}
+	if c.version == "v2" && (controller == "cpuacct" || controller == "freezer") {
+		return nil
 	}
 	if c.version != "v2" {
 		return unix.Access(filepath.Join(dir, c.name, "cgroup.procs"), unix.W_OK)
@@ -209,29 +207,14 @@ func (c Cgroups) Create(id string, l Limits) (_ Cgroup, err error) {
 			return Cgroup{}, err
 		}
 	}
-	return g, g.open()
-}
-
-// Open is the cgroup called id that something else makes and removes.
-func (c Cgroups) Open(id string) (Cgroup, error) {
-	g := Cgroup{of: c, folders: map[string]string{}}
-	for controller, parent := range c.parents {
-		g.folders[controller] = filepath.Join(parent, id)
+	if c.Has("memory") {
+		name := "memory.usage_in_bytes"
+		if c.version == "v2" {
+			name = "memory.current"
+		}
+		g.usage, err = os.Open(filepath.Join(g.folders["memory"], name))
 	}
-	return g, g.open()
-}
-
-// open opens what is read often.
-func (g *Cgroup) open() (err error) {
-	if !g.of.Has("memory") {
-		return nil
-	}
-	name := "memory.usage_in_bytes"
-	if g.of.version == "v2" {
-		name = "memory.current"
-	}
-	g.usage, err = os.Open(filepath.Join(g.folders["memory"], name))
-	return err
+	return g, err
 }
 
 // unique is the folders of a map by controller, each once: in v2 they are one.
@@ -339,22 +322,22 @@ func (g Cgroup) Thaw() error { return g.freeze(false) }
 
 func (g Cgroup) freeze(frozen bool) error {
 	dir := g.folders["freezer"]
-	state, control, want := filepath.Join(dir, "freezer.state"), "THAWED", "THAWED\n"
-	if frozen {
-		control, want = "FROZEN", "FROZEN\n"
+	var file, value, state, want string
+	switch v2 := g.of.version == "v2"; {
+	case v2 && frozen:
+		file, value, state, want = "cgroup.freeze", "1", "cgroup.events", "frozen 1\n"
+	case v2:
+		file, value, state, want = "cgroup.freeze", "0", "cgroup.events", "frozen 0\n"
+	case frozen:
+		file, value, state, want = "freezer.state", "FROZEN", "freezer.state", "FROZEN\n"
+	default:
+		file, value, state, want = "freezer.state", "THAWED", "freezer.state", "THAWED\n"
 	}
-	file := state
-	if g.of.version == "v2" {
-		file, state, control, want = filepath.Join(dir, "cgroup.freeze"), filepath.Join(dir, "cgroup.events"), "0", "frozen 0\n"
-		if frozen {
-			control, want = "1", "frozen 1\n"
-		}
-	}
-	if err := write(file, control); err != nil {
+	if err := write(filepath.Join(dir, file), value); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(freezeWithin); ; {
-		b, err := os.ReadFile(state)
+		b, err := os.ReadFile(filepath.Join(dir, state))
 		if err != nil {
 			return err
 		}

@@ -32,34 +32,60 @@ var python []byte
 //go:embed python/zygote.py
 var zygote []byte
 
+// paths is where a process finds what it is started from.
+type paths struct{ ainur, code, shim, interpreter string }
+
+// command is how to start the process of a function: argv, and the environment on
+// top of what every sandbox has.
+func (p paths) command(f spec.Function) (argv, env []string) {
+	switch {
+	case f.Builtin != "":
+		return []string{p.ainur}, []string{builtinEnv + "=" + f.Builtin}
+	case f.Runtime == "python3":
+		return []string{p.interpreter, "-u", p.shim}, []string{"AINUR_CODE=" + p.code}
+	default:
+		return []string{filepath.Join(p.code, Executable)}, []string{"AINUR_CODE=" + p.code}
+	}
+}
+
+// host is the paths on this host. What a process needs on disk is written to dir once.
+func host(f spec.Function, code, dir, python3 string) (p paths, err error) {
+	p = paths{code: code, shim: filepath.Join(dir, "shim.py"), interpreter: python3}
+	switch {
+	case f.Builtin != "":
+		p.ainur, err = os.Executable()
+	case f.Runtime == "python3":
+		if python3 == "" {
+			p.interpreter, err = interpreter()
+		}
+		if err == nil {
+			err = writeOnce(p.shim, python)
+		}
+	case f.Runtime == "go", f.Runtime == "exec":
+	default:
+		err = fmt.Errorf("runtime %q is unknown", f.Runtime)
+	}
+	return p, err
+}
+
 // Command says how to start the process of a function whose code is in the
 // folder code: argv, and the environment on top of what every sandbox has. What it
 // needs on disk is written to dir once.
 func Command(f spec.Function, code, dir string) (argv, env []string, err error) {
-	switch {
-	case f.Builtin != "":
-		self, err := os.Executable()
-		return []string{self}, []string{builtinEnv + "=" + f.Builtin}, err
-	case f.Runtime == "python3":
-		interpreter, err := interpreter()
-		if err != nil {
-			return nil, nil, err
-		}
-		path := filepath.Join(dir, "shim.py")
-		return []string{interpreter, "-u", path}, []string{"AINUR_CODE=" + code}, writeOnce(path, python)
-	case f.Runtime == "go", f.Runtime == "exec":
-		return []string{filepath.Join(code, Executable)}, []string{"AINUR_CODE=" + code}, nil
-	default:
-		return nil, nil, fmt.Errorf("runtime %q is unknown", f.Runtime)
+	p, err := host(f, code, dir, "")
+	if err != nil {
+		return nil, nil, err
 	}
+	argv, env = p.command(f)
+	return argv, env, nil
 }
 
 // Where a sandbox with a root of its own sees what is the agent's.
 const (
-	InsideCode   = "/ainur/code"      // folder of the function's code
-	InsideShim   = "/ainur/shim.py"   // what runs python3 code
-	InsideZygote = "/ainur/zygote.py" // what forks it
-	InsideAinur  = "/ainur/ainur"     // this binary, which has the builtins
+	insideCode   = "/ainur/code"      // folder of the function's code
+	insideShim   = "/ainur/shim.py"   // what runs python3 code
+	insideAinur  = "/ainur/ainur"     // this binary, which has the builtins
+	InsideZygote = "/ainur/zygote.py" // what forks python3 sandboxes
 	ImagePython  = "/usr/bin/python3" // where an image has its interpreter
 )
 
@@ -67,27 +93,25 @@ const (
 type Bind struct{ Host, Inside string }
 
 // Inside is Command for a sandbox with a root of its own: the command in its
-// paths, and what must be bound there. interpreter is that of python3 in the root,
+// paths, and what must be bound there. python3 is the interpreter in the root,
 // "" for that of this host.
-func Inside(f spec.Function, code, dir, interpreter string) (argv, env []string, binds []Bind, err error) {
-	argv, env, err = Command(f, code, dir)
-	switch {
-	case err != nil && (f.Runtime != "python3" || interpreter == ""):
+func Inside(f spec.Function, code, dir, python3 string) (argv, env []string, binds []Bind, err error) {
+	p, err := host(f, code, dir, python3)
+	if err != nil {
 		return nil, nil, nil, err
-	case f.Builtin != "":
-		return []string{InsideAinur}, env, []Bind{{argv[0], InsideAinur}}, nil
-	case f.Runtime == "python3":
-		path := filepath.Join(dir, "shim.py")
-		if interpreter == "" {
-			interpreter = argv[0]
-		}
-		zygotePath := filepath.Join(dir, "zygote.py")
-		return []string{interpreter, "-u", InsideShim}, []string{"AINUR_CODE=" + InsideCode},
-			[]Bind{{code, InsideCode}, {path, InsideShim}, {zygotePath, InsideZygote}},
-			errors.Join(writeOnce(path, python), writeOnce(zygotePath, zygote))
-	default:
-		return []string{InsideCode + "/" + Executable}, []string{"AINUR_CODE=" + InsideCode}, []Bind{{code, InsideCode}}, nil
 	}
+	argv, env = paths{insideAinur, insideCode, insideShim, p.interpreter}.command(f)
+	switch {
+	case f.Builtin != "":
+		binds = []Bind{{p.ainur, insideAinur}}
+	case f.Runtime == "python3":
+		forks := filepath.Join(dir, "zygote.py")
+		err = writeOnce(forks, zygote)
+		binds = []Bind{{p.code, insideCode}, {p.shim, insideShim}, {forks, InsideZygote}}
+	default:
+		binds = []Bind{{p.code, insideCode}}
+	}
+	return argv, env, binds, err
 }
 
 // interpreter is the real path of python3: what is on the PATH may be a script

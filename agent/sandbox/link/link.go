@@ -1,4 +1,4 @@
-// Package link is the agent's end of the protocols with what runs in a sandbox,
+// Package link is the agent's end of the protocol with what runs in a sandbox,
 // whatever isolates it.
 package link
 
@@ -18,16 +18,6 @@ import (
 	"github.com/ainur-faas/ainur/internal/mono"
 )
 
-// Protocol is how a sandbox is spoken with. Invoke is for one goroutine at a time.
-type Protocol interface {
-	// Ready returns when user code is loaded. Its errors are *sandbox.Error of kind StartFailed.
-	Ready(ctx context.Context) error
-	// Invoke is as in sandbox.Sandbox.
-	Invoke(ctx context.Context, args []byte) (sandbox.Reply, error)
-	// Close closes the connection. It may be called twice.
-	Close() error
-}
-
 // Frames is the protocol of agent/shim/wire on one stream.
 type Frames struct {
 	socket net.Conn
@@ -43,7 +33,7 @@ func NewFrames(socket net.Conn, ended func() *sandbox.Error) *Frames {
 	return &Frames{socket: socket, conn: wire.NewConn(socket), ended: ended}
 }
 
-// Ready waits for the first frame.
+// Ready returns when user code is loaded. Its errors are *sandbox.Error of kind StartFailed.
 func (f *Frames) Ready(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, f.interrupt)
 	frame, err := f.conn.Read()
@@ -74,7 +64,7 @@ func OutOfMemory(f spec.Function) *sandbox.Error {
 // interrupt makes reads and writes under way return.
 func (f *Frames) interrupt() { _ = f.socket.SetDeadline(time.Unix(1, 0)) } // it fails only on a closed socket, which is interrupted
 
-// Invoke writes the arguments and reads the result in the calling goroutine.
+// Invoke is that of sandbox.Sandbox, in the calling goroutine.
 func (f *Frames) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
 	if err := CheckSize(args); err != nil {
 		return sandbox.Reply{}, err
@@ -135,7 +125,7 @@ func (f *Frames) failure(err error) *sandbox.Error {
 	}
 }
 
-// Close closes the stream.
+// Close closes the stream. It may be called twice.
 func (f *Frames) Close() error {
 	if err := f.socket.Close(); !errors.Is(err, net.ErrClosed) {
 		return err

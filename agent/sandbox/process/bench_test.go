@@ -14,6 +14,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
+	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
 	"github.com/ainur-faas/ainur/agent/testenv"
@@ -104,9 +105,9 @@ func BenchmarkEcho(b *testing.B) {
 }
 
 // benchmark is an isolation, and the builtin hello to be made in it.
-func benchmark(b *testing.B) (*process.Isolation, sandbox.Config) {
+func benchmark(b *testing.B, container spec.Container) (*process.Isolation, sandbox.Config) {
 	b.Helper()
-	isolation, err := process.New(process.Options{Dir: b.TempDir(), RunID: "bench", Log: slog.New(slog.DiscardHandler)})
+	isolation, err := process.New(process.Options{Dir: b.TempDir(), RunID: "bench", Log: slog.New(slog.DiscardHandler), Container: container})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func benchmark(b *testing.B) (*process.Isolation, sandbox.Config) {
 
 // BenchmarkWarm is the agent's side of a warm invocation of the builtin hello.
 func BenchmarkWarm(b *testing.B) {
-	isolation, config := benchmark(b)
+	isolation, config := benchmark(b, spec.Container{})
 	box, err := isolation.Create(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)
@@ -137,7 +138,7 @@ func BenchmarkWarm(b *testing.B) {
 // BenchmarkCold makes a sandbox of the builtin hello and removes it, each after
 // a pause, since what the kernel puts off makes the first of a burst slower.
 func BenchmarkCold(b *testing.B) {
-	isolation, config := benchmark(b)
+	isolation, config := benchmark(b, spec.Container{})
 	var create, remove time.Duration
 	for b.Loop() {
 		b.StopTimer()
@@ -164,23 +165,13 @@ func BenchmarkColdPython(b *testing.B) {
 	testenv.Require(b, testenv.Root, testenv.Python)
 	for _, zygote := range []bool{false, true} {
 		b.Run(fmt.Sprintf("zygote=%t", zygote), func(b *testing.B) {
-			isolation, err := process.New(process.Options{
-				Dir: b.TempDir(), RunID: "bench", Log: slog.New(slog.DiscardHandler), Container: spec.Container{Zygote: zygote, Network: "none"},
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer isolation.Close()
+			isolation, _ := benchmark(b, spec.Container{Zygote: zygote, Network: "none"})
 			code := b.TempDir()
 			if err := os.WriteFile(filepath.Join(code, "main.py"), []byte("def main(args):\n    return args\n"), 0o644); err != nil {
 				b.Fatal(err)
 			}
 			c := sandbox.Config{ID: "f-0", Code: code, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 128 * spec.MiB, MilliCPU: 1000}}
-			first, err := isolation.Create(b.Context(), c)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer first.Remove()
+			sandboxtest.Must(b, isolation, c) // so that the zygote is there
 			n := 0
 			latencies(b, func() {
 				n++

@@ -21,6 +21,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 // box is one sandbox.
@@ -103,7 +104,7 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 		if err != nil {
 			return nil, err
 		}
-		return i.native.start(launch{root: root, cgroup: b.cgroup, network: i.network(), env: b.environment(), files: files, temporary: f.Memory})
+		return i.native.start(launch{root: root, cgroup: b.cgroup, network: i.network(), env: i.environment(f, b.config.ID), files: files, temporary: f.Memory})
 	}
 	if b.config.Image != "" {
 		return nil, errors.New("an image takes a root filesystem of its own, which takes user 0")
@@ -118,7 +119,7 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = b.home
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.home, "TMPDIR=" + b.home, "LANG=C.UTF-8"}, env...)
-	cmd.Env = append(cmd.Env, b.environment()...)
+	cmd.Env = append(cmd.Env, i.environment(f, b.config.ID)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = files[0], files[1], files[2:]
 	cmd.SysProcAttr = attributes(i.namespaces)
 	err = i.spawner.do(func() error { return b.cgroup.Start(cmd.SysProcAttr, cmd.Start) })
@@ -153,18 +154,15 @@ func socketPair(kind int) (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
-// environment is what the process gets on top of what all of its function have;
-// nothing of the agent's but its PATH. The last of a name counts.
-func (b *box) environment() []string {
+// environment is what the process of a sandbox gets on top of what all of its
+// function have; nothing of the agent's but its PATH. The last of a name counts.
+func (i *Isolation) environment(f spec.Function, id string) []string {
 	var env []string
-	for name, value := range b.config.Function.Env {
+	for name, value := range f.Env {
 		env = append(env, name+"="+value)
 	}
-	return append(env, wire.FD+"=3", b.label())
+	return append(env, wire.FD+"=3", i.label(i.name, id))
 }
-
-// label marks the process and all it starts.
-func (b *box) label() string { return b.isolation.label(b.isolation.name, b.config.ID) }
 
 // pipesWithin is how long what the process started may hold its standard
 // output and error after it has ended.
@@ -271,14 +269,12 @@ func (b *box) Remove() error {
 			}
 			<-b.done
 			if !b.isolation.namespaces { // else the kernel has ended what it started
-				_, err := killLabelled(b.label(), "")
+				_, err := killLabelled(b.isolation.label(b.isolation.name, b.config.ID), "")
 				errs = append(errs, err)
 			}
 		}
 		for _, r := range b.pipes {
-			if b.process == nil { // else wait has joined what reads it
-				_ = r.SetReadDeadline(time.Unix(1, 0))
-			}
+			_ = r.SetReadDeadline(time.Unix(1, 0)) // a pipe takes one
 		}
 		b.reading.Wait()
 		for _, r := range b.pipes {

@@ -14,10 +14,9 @@ import (
 // prepared before: there the process shares the memory of the agent, of which
 // one thread sleeps meanwhile, and may neither allocate nor block.
 type step struct {
-	call     uintptr
-	args     [5]uintptr
-	optional bool // its failure is none
-	what     string
+	call uintptr
+	args [5]uintptr
+	what string
 }
 
 // child is the steps of a process, and what they point to.
@@ -29,7 +28,7 @@ type child struct {
 }
 
 // do adds a step whose arguments are numbers, strings, *os.File, or unsafe.Pointer.
-func (c *child) do(what string, call uintptr, args ...any) *step {
+func (c *child) do(what string, call uintptr, args ...any) {
 	s := step{call: call, what: what}
 	for i, arg := range args {
 		switch v := arg.(type) {
@@ -53,7 +52,6 @@ func (c *child) do(what string, call uintptr, args ...any) *step {
 		}
 	}
 	c.steps = append(c.steps, s)
-	return &c.steps[len(c.steps)-1]
 }
 
 // exec adds the last step, the program.
@@ -73,22 +71,18 @@ func (c *child) exec(argv, env []string) error {
 
 // cloneArgs are those of clone3, up to the cgroup.
 type cloneArgs struct {
-	flags, pidfd uint64
-	_            [2]uint64 // where to write thread ids
-	exitSignal   uint64
-	_            [5]uint64 // the stack, thread-local storage and chosen ids
-	cgroup       uint64
+	flags      uint64
+	_          [3]uint64 // where to write a pidfd and thread ids
+	exitSignal uint64
+	_          [5]uint64 // the stack, thread-local storage and chosen ids
+	cgroup     uint64
 }
 
 // start makes a process with the namespaces of the calling thread, which must be
 // locked, and new ones by flags, in the cgroup of the thread or, in v2, of the
 // attributes, and has it take the steps.
 func (c *child) start(flags uint64, attributes *syscall.SysProcAttr) (*os.Process, error) {
-	pidfd := int32(-1)
-	args := cloneArgs{
-		flags: flags | unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD,
-		pidfd: uint64(uintptr(unsafe.Pointer(&pidfd))), exitSignal: uint64(unix.SIGCHLD),
-	}
+	args := cloneArgs{flags: flags | unix.CLONE_VM | unix.CLONE_VFORK, exitSignal: uint64(unix.SIGCHLD)}
 	if attributes.UseCgroupFD {
 		args.flags, args.cgroup = args.flags|unix.CLONE_INTO_CGROUP, uint64(attributes.CgroupFD)
 	}
@@ -97,12 +91,10 @@ func (c *child) start(flags uint64, attributes *syscall.SysProcAttr) (*os.Proces
 	pid, errno := c.vfork(&args)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(c)
-	runtime.KeepAlive(&pidfd)
 	if errno != 0 {
 		return nil, fmt.Errorf("clone3: %w", syscall.Errno(errno))
 	}
-	process, err := os.FindProcess(int(pid)) // which opens a descriptor of its own
-	_ = unix.Close(int(pidfd))
+	process, err := os.FindProcess(int(pid))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +122,7 @@ func (c *child) vfork(args *cloneArgs) (pid, errno uintptr) {
 				syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 			}
 			_, _, e := syscall.RawSyscall6(s.call, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], 0)
-			if e != 0 && !s.optional {
+			if e != 0 {
 				c.failed, c.errno = i, e
 				break
 			}

@@ -65,6 +65,9 @@ func (n *native) close() error {
 	return errors.Join(errs...)
 }
 
+// tmpfsOptions are those of a sandbox's own folders.
+func tmpfsOptions(size spec.Bytes) string { return fmt.Sprintf("size=%d,mode=1777", size) }
+
 // launch is what to start.
 type launch struct {
 	root      *root

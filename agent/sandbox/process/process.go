@@ -51,8 +51,8 @@ type Isolation struct {
 
 // New prepares this host, as far as this user may.
 func New(o Options) (*Isolation, error) {
-	i := &Isolation{options: o, name: rand.Text()[:8], zygotes: zygotes{byCode: map[string]*nursery{}}}
-	if err := os.MkdirAll(i.homes(), 0o755); err != nil {
+	i := &Isolation{options: o, name: rand.Text()[:8], roots: roots{byCode: map[string]*root{}}, zygotes: zygotes{byCode: map[string]*nursery{}}}
+	if err := os.MkdirAll(i.rootAt(), 0o755); err != nil {
 		return nil, err
 	}
 	var err error
@@ -64,19 +64,20 @@ func New(o Options) (*Isolation, error) {
 	if i.watch.needed {
 		i.limit("memory limits are kept by a look at each busy sandbox every %v, without the processes it starts", watchEvery)
 	}
-	if err := i.spawner.probe(); err != nil {
-		i.limit("sandboxes share the process, mount, IPC and host name namespaces of the host: %v", err)
-	} else {
-		i.namespaces = true
-	}
 	if err := i.spawner.capabilities; err != nil {
 		i.limit("sandboxes have the capabilities of root: %v", err)
 	}
 	if i.native, err = newNative(i.spawner); err == nil {
 		err = i.probeNative()
 	}
+	i.namespaces = true
 	if err != nil {
+		err = errors.Join(err, i.native.close())
 		i.native = nil
+		if err := i.spawner.probe(); err != nil {
+			i.namespaces = false
+			i.limit("sandboxes share the process, mount, IPC and host name namespaces of the host: %v", err)
+		}
 		i.limit("sandboxes share the network and the files of the host, with no filter of system calls, and run as user %d, as the agent does: %v", os.Getuid(), err)
 		if os.Getuid() == 0 {
 			i.limit("limits hold for code that does not work against them: user 0 may write to the files of cgroups")
@@ -102,13 +103,12 @@ func (i *Isolation) network() *os.File {
 // homes is the folder of the sandboxes' own folders.
 func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, "sandboxes") }
 
+// rootAt is an empty folder, on which roots are made.
+func (i *Isolation) rootAt() string { return filepath.Join(i.homes(), "root") }
+
 // probeNative starts something with a root filesystem of its own.
 func (i *Isolation) probeNative() error {
-	at := filepath.Join(i.homes(), "root")
-	if err := os.MkdirAll(at, 0o755); err != nil {
-		return err
-	}
-	namespace, err := newRoot(at, rootSpec{})
+	namespace, err := newRoot(i.rootAt(), rootSpec{})
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,10 @@ func (i *Isolation) probeNative() error {
 	if err != nil {
 		return err
 	}
-	_, err = process.Wait()
+	state, err := process.Wait()
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("/bin/true: %v", state)
+	}
 	return err
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
+	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/testenv"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
@@ -231,7 +232,7 @@ func limited(i sandbox.Isolation) bool {
 // A sandbox gets no more CPU time than it may.
 func TestCPULimit(t *testing.T) {
 	testenv.Require(t, testenv.Cgroup)
-	b := must(t, open(t), sandbox.Config{ID: "busy-1", Function: spec.Function{Name: "busy", Builtin: "busy", Memory: 64 * spec.MiB, MilliCPU: 250}})
+	b := sandboxtest.Must(t, open(t), sandbox.Config{ID: "busy-1", Function: spec.Function{Name: "busy", Builtin: "busy", Memory: 64 * spec.MiB, MilliCPU: 250}})
 	began := time.Now()
 	if _, err := b.Invoke(t.Context(), []byte(`{"ms":100}`)); err != nil {
 		t.Fatal(err)
@@ -255,7 +256,7 @@ def main(args):
 		t.Fatal(err)
 	}
 	i := open(t)
-	b := must(t, i, sandbox.Config{ID: "f-1", Code: dir, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 500}})
+	b := sandboxtest.Must(t, i, sandbox.Config{ID: "f-1", Code: dir, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 500}})
 	r, err := b.Invoke(t.Context(), []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
@@ -268,18 +269,45 @@ def main(args):
 	}
 }
 
-func must(t *testing.T, i sandbox.Isolation, c sandbox.Config) sandbox.Sandbox {
-	t.Helper()
-	b, err := i.Create(t.Context(), c)
+// The files of an image are those of its layers, the upper ones first, and what is the agent's.
+func TestImageLayers(t *testing.T) {
+	testenv.Require(t, testenv.Root, testenv.Go)
+	lower, upper, code := t.TempDir(), t.TempDir(), t.TempDir()
+	for path, content := range map[string]string{lower + "/which": "lower", lower + "/only": "lower", upper + "/which": "upper"} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(code, shim.Executable), "./testdata/files")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // no loader is in the image
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	i, err := process.New(process.Options{
+		Dir: t.TempDir(), RunID: fmt.Sprintf("layers-%d", os.Getpid()), Log: slog.New(slog.DiscardHandler),
+		Layers: func(_ context.Context, digest string) ([]string, error) {
+			if digest != "sha256:x" {
+				t.Errorf("layers of %q", digest)
+			}
+			return []string{lower, upper}, nil
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := b.Remove(); err != nil {
+		if err := i.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return b
+	b := sandboxtest.Must(t, i, sandbox.Config{
+		ID: "f-1", Code: code, Image: "sha256:x",
+		Function: spec.Function{Name: "f", Runtime: "exec", Memory: 64 * spec.MiB, MilliCPU: 1000},
+	})
+	r, err := b.Invoke(t.Context(), []byte(`{"/which":1,"/only":1,"/root":1}`))
+	if want := `{"/only":"lower","/root":"","/which":"upper"}`; err != nil || string(r.Result) != want {
+		t.Errorf("%s, %v, want %s", r.Result, err, want)
+	}
 }
 
 // Without root there is less isolation, and it is said.

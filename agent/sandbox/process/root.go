@@ -27,7 +27,7 @@ type root struct {
 // roots are those of the functions, each made when the first sandbox needs it.
 type roots struct {
 	mu     sync.Mutex
-	byCode map[string]*root // by what Inside looks at
+	byCode map[string]*root // by rootKey
 }
 
 // rootKey is what a root depends on.
@@ -60,11 +60,8 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 		return nil, err
 	}
 	made.env = append([]string{"PATH=" + path, "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}, made.env...)
-	if made.namespace, err = newRoot(filepath.Join(i.homes(), "root"), s); err != nil {
+	if made.namespace, err = newRoot(i.rootAt(), s); err != nil {
 		return nil, err
-	}
-	if r.byCode == nil {
-		r.byCode = map[string]*root{}
 	}
 	r.byCode[key] = made
 	return made, nil

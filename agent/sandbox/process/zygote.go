@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,8 +24,6 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
-	"github.com/ainur-faas/ainur/agent/shim/wire"
-	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 // zygote is an interpreter that has imported the code of a function, of which
@@ -44,8 +44,8 @@ var errThreads = errors.New("the code starts threads when it is imported")
 // zygotes are those of the functions, each made when the first sandbox needs it.
 type zygotes struct {
 	mu     sync.Mutex
-	byCode map[string]*nursery
-	count  int
+	byCode map[string]*nursery // by rootKey, environment and memory
+	made   atomic.Int64
 }
 
 // nursery is where the zygote of one function is or could not be.
@@ -64,8 +64,6 @@ func (z *zygotes) of(ctx context.Context, i *Isolation, c sandbox.Config) (*zygo
 		n = &nursery{}
 		z.byCode[key] = n
 	}
-	z.count++
-	id := fmt.Sprintf("zygote-%d", z.count)
 	z.mu.Unlock()
 
 	n.mu.Lock()
@@ -84,7 +82,7 @@ func (z *zygotes) of(ctx context.Context, i *Isolation, c sandbox.Config) (*zygo
 	if n.refused != nil {
 		return nil, nil
 	}
-	made, err := newZygote(ctx, i, c, id)
+	made, err := newZygote(ctx, i, c, fmt.Sprintf("zygote-%d", z.made.Add(1)))
 	var e *sandbox.Error
 	if err != nil && ctx.Err() == nil && !errors.As(err, &e) {
 		i.options.Log.Warn("no zygote: sandboxes are started one by one", slog.String("function", c.Function.Name), slog.Any("error", err))
@@ -141,15 +139,13 @@ func newZygote(ctx context.Context, i *Isolation, c sandbox.Config, id string) (
 	l := launch{
 		root:   &root{namespace: shared.namespace, argv: []string{python, "-u", shim.InsideZygote}, env: shared.env},
 		cgroup: z.cgroup, network: i.network(), nobody: true, files: []*os.File{printed, printed, theirs}, temporary: c.Function.Memory,
-	}
-	for name, value := range c.Function.Env {
-		l.env = append(l.env, name+"="+value)
+		env: i.environment(c.Function, id),
 	}
 	for _, library := range []string{"OPENBLAS", "OMP", "MKL"} { // a thread of theirs would not be in a fork
 		l.env = append(l.env, library+"_NUM_THREADS=1")
 	}
 	l.env = append(l.env, "AINUR_NETWORK="+i.options.Container.Network, "AINUR_FILTER="+base64.StdEncoding.EncodeToString(code.Bytes()),
-		"AINUR_TMP="+tmpfsOptions(c.Function.Memory), wire.FD+"=3", i.label(i.name, id))
+		"AINUR_TMP="+tmpfsOptions(c.Function.Memory))
 	z.process, err = i.native.start(l)
 	err = errors.Join(err, printed.Close(), theirs.Close())
 	if z.process != nil {
@@ -166,13 +162,28 @@ func newZygote(ctx context.Context, i *Isolation, c sandbox.Config, id string) (
 
 // sharedPython is an interpreter that any user may execute: path, or that of the system.
 func sharedPython(path, image string) (string, error) {
-	if image != "" || !strings.HasPrefix(path, "/root/") {
+	if image != "" || forAll(path) {
 		return path, nil
 	}
-	if _, err := os.Stat(shim.ImagePython); err != nil {
+	if !forAll(shim.ImagePython) {
 		return "", fmt.Errorf("a zygote runs as a user without rights, who may not execute %s: install %s", path, shim.ImagePython)
 	}
 	return shim.ImagePython, nil
+}
+
+// forAll reports whether any user may execute a file of this host.
+func forAll(path string) bool {
+	path, err := filepath.EvalSymlinks(path)
+	for ; err == nil; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+		if path == "/" {
+			return true
+		}
+	}
+	return false
 }
 
 func (z *zygote) wait() {
@@ -325,5 +336,3 @@ func awaitEnd(pidfd *os.File) error {
 		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 	})
 }
-
-func tmpfsOptions(size spec.Bytes) string { return fmt.Sprintf("size=%d,mode=1777", size) }

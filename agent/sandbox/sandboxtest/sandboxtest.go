@@ -89,13 +89,23 @@ func (s *suite) create(c sandbox.Config) (sandbox.Sandbox, error) {
 
 func (s *suite) must(c sandbox.Config) sandbox.Sandbox {
 	s.Helper()
-	b, err := s.create(c)
+	s.made++
+	c.ID = fmt.Sprintf("f-%d", s.made)
+	return Must(s, s.isolation, c)
+}
+
+// Must makes a sandbox that is removed at the end of the test.
+func Must(t testing.TB, i sandbox.Isolation, c sandbox.Config) sandbox.Sandbox {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	b, err := i.Create(ctx, c)
 	if err != nil {
-		s.Fatal(err)
+		t.Fatal(err)
 	}
-	s.Cleanup(func() {
+	t.Cleanup(func() {
 		if err := b.Remove(); err != nil {
-			s.Error(err)
+			t.Error(err)
 		}
 	})
 	return b
@@ -105,23 +115,28 @@ func (s *suite) invoke(b sandbox.Sandbox, args string) (sandbox.Reply, error) {
 	return b.Invoke(s.context(20*time.Second), []byte(args))
 }
 
-// fails checks the kind of an error and what it says.
 func (s *suite) fails(err error, kind sandbox.Kind, words ...string) {
 	s.Helper()
+	Fails(s, err, kind, words...)
+}
+
+// Fails checks the kind of an error and what it says.
+func Fails(t testing.TB, err error, kind sandbox.Kind, words ...string) {
+	t.Helper()
 	var e *sandbox.Error
 	if !errors.As(err, &e) || e.Kind != kind {
-		s.Fatalf("error is %v, want %s", err, kind)
+		t.Fatalf("error is %v, want %s", err, kind)
 	}
 	for _, word := range words {
 		if !strings.Contains(e.Message, word) {
-			s.Errorf("%q does not say %q", e.Message, word)
+			t.Errorf("%q does not say %q", e.Message, word)
 		}
 	}
 	if !utf8.ValidString(e.Message) { // else it would not travel by gRPC
-		s.Errorf("%q is no UTF-8", e.Message)
+		t.Errorf("%q is no UTF-8", e.Message)
 	}
 	if len(e.Message) > 16<<10 {
-		s.Errorf("the message has %d bytes", len(e.Message))
+		t.Errorf("the message has %d bytes", len(e.Message))
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 )
 
-// What a module exports, see docs/functions.md.
+// What a module exports, see the package.
 const (
 	exportMemory     = "memory"
 	exportStart      = "_start"

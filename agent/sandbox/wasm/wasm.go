@@ -1,6 +1,16 @@
 // Package wasm isolates by WebAssembly: each sandbox is an instance of a module,
 // inside the agent's process, with a memory of its own and no way to the host
 // but clocks, random numbers and its output. It needs nothing installed.
+//
+// A module imports WASI preview 1 alone, exports its memory as "memory" and has one
+// of two shapes. A command exports _start: each invocation has a new instance, its
+// arguments are standard input, standard output is the result, and an exit status
+// but 0 is a user error. A library has one instance for all invocations and exports
+//
+//	ainur_alloc(size i32) i32             where the arguments go; 0 is an error
+//	ainur_invoke(at i32, size i32) i64    the address of the result << 32 | its size
+//	ainur_error() i32                     optional: not 0 when that result is the text of a user error
+//	_initialize()                         optional: called first
 package wasm
 
 import (

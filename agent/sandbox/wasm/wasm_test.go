@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
 	"github.com/ainur-faas/ainur/agent/sandbox/wasm"
 	"github.com/ainur-faas/ainur/agent/testenv"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -86,20 +87,6 @@ func file(t testing.TB, module []byte) string {
 	return dir
 }
 
-func must(t testing.TB, i *wasm.Isolation, c sandbox.Config) sandbox.Sandbox {
-	t.Helper()
-	b, err := i.Create(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Remove(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
-}
-
 func invoke(t testing.TB, b sandbox.Sandbox, args string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -118,19 +105,6 @@ func works(t testing.TB, b sandbox.Sandbox, args, want string) {
 	}
 }
 
-func fails(t testing.TB, err error, kind sandbox.Kind, words ...string) {
-	t.Helper()
-	var e *sandbox.Error
-	if !errors.As(err, &e) || e.Kind != kind {
-		t.Fatalf("error is %v, want %s", err, kind)
-	}
-	for _, word := range words {
-		if !strings.Contains(e.Message, word) {
-			t.Errorf("%q does not say %q", e.Message, word)
-		}
-	}
-}
-
 // behaving runs a test with the program that behaves as told, in both shapes.
 func behaving(t *testing.T, test func(t *testing.T, i *wasm.Isolation, c sandbox.Config, reactor bool)) {
 	t.Helper()
@@ -141,7 +115,7 @@ func behaving(t *testing.T, test func(t *testing.T, i *wasm.Isolation, c sandbox
 
 func TestInvoke(t *testing.T) {
 	behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, reactor bool) {
-		b := must(t, i, c)
+		b := sandboxtest.Must(t, i, c)
 		works(t, b, `{"do":"count"}`, "1")
 		second := "1"
 		if reactor {
@@ -164,29 +138,29 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
-// The library of the documentation.
+// A library in Go.
 func TestGreet(t *testing.T) {
-	b := must(t, open(t), config(built(t, "greet", "c-shared")))
+	b := sandboxtest.Must(t, open(t), config(built(t, "greet", "c-shared")))
 	works(t, b, `{"name":"Manwë"}`, `{"greeting":"Hello, Manwë"}`)
 	_, err := invoke(t, b, `{"name":1}`)
-	fails(t, err, sandbox.UserError, "cannot unmarshal number")
+	sandboxtest.Fails(t, err, sandbox.UserError, "cannot unmarshal number")
 }
 
 func TestUserErrors(t *testing.T) {
 	behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, reactor bool) {
 		c.Function.Memory = 256 * spec.MiB
-		b := must(t, i, c)
+		b := sandboxtest.Must(t, i, c)
 		r, err := b.Invoke(t.Context(), []byte(`{"do":"error"}`))
-		fails(t, err, sandbox.UserError, "by design")
+		sandboxtest.Fails(t, err, sandbox.UserError, "by design")
 		if r.ExecEnd == 0 {
 			t.Error("a user error has no times")
 		}
 		_, err = invoke(t, b, `{"do":"not JSON"}`)
-		fails(t, err, sandbox.UserError, `not JSON: "no"`)
+		sandboxtest.Fails(t, err, sandbox.UserError, `not JSON: "no"`)
 		_, err = invoke(t, b, `{"do":"large","n":17000000}`)
-		fails(t, err, sandbox.UserError, "over 16 MiB")
+		sandboxtest.Fails(t, err, sandbox.UserError, "over 16 MiB")
 		_, err = invoke(t, b, `{"x":"`+strings.Repeat("x", sandbox.MaxPayload)+`"}`)
-		fails(t, err, sandbox.TooLarge, "16 MiB")
+		sandboxtest.Fails(t, err, sandbox.TooLarge, "16 MiB")
 		works(t, b, `{"do":"large","n":1}`, `"x"`)
 	})
 }
@@ -195,14 +169,14 @@ func TestUserErrors(t *testing.T) {
 func TestEnds(t *testing.T) {
 	for do, words := range map[string][]string{`{"do":"panic"}`: {"panic: last words"}, `{"do":"exit","n":9}`: {"exit status 9", "last words"}} {
 		behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, reactor bool) {
-			b := must(t, i, c)
+			b := sandboxtest.Must(t, i, c)
 			_, err := invoke(t, b, do)
 			if !reactor {
-				fails(t, err, sandbox.UserError, words...)
+				sandboxtest.Fails(t, err, sandbox.UserError, words...)
 				works(t, b, `{"do":"count"}`, "1")
 				return
 			}
-			fails(t, err, sandbox.Crashed, words...)
+			sandboxtest.Fails(t, err, sandbox.Crashed, words...)
 			ended(t, b)
 		})
 	}
@@ -225,7 +199,7 @@ var errStop = errors.New("stop")
 func TestNeverAnswers(t *testing.T) {
 	for _, do := range []string{`{"do":"spin"}`, `{"do":"sleep","n":600000}`} {
 		behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, _ bool) {
-			b := must(t, i, c)
+			b := sandboxtest.Must(t, i, c)
 			works(t, b, `{"do":"count"}`, "1")
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errStop)
 			defer cancel()
@@ -244,23 +218,23 @@ func TestNeverAnswers(t *testing.T) {
 // A sandbox that is removed in the middle of a call ends it.
 func TestRemoveWhileBusy(t *testing.T) {
 	behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, _ bool) {
-		b := must(t, i, c)
+		b := sandboxtest.Must(t, i, c)
 		time.AfterFunc(50*time.Millisecond, func() {
 			if err := b.Remove(); err != nil {
 				t.Error(err)
 			}
 		})
 		_, err := invoke(t, b, `{"do":"spin"}`)
-		fails(t, err, sandbox.Crashed, "removed")
+		sandboxtest.Fails(t, err, sandbox.Crashed, "removed")
 	})
 }
 
 func TestMemoryLimit(t *testing.T) {
 	behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, _ bool) {
-		b := must(t, i, c)
+		b := sandboxtest.Must(t, i, c)
 		works(t, b, `{"do":"eat","n":20}`, "20")
 		_, err := invoke(t, b, `{"do":"eat","n":200}`)
-		fails(t, err, sandbox.OutOfMemory, "64 MiB")
+		sandboxtest.Fails(t, err, sandbox.OutOfMemory, "64 MiB")
 		ended(t, b)
 	})
 }
@@ -272,7 +246,7 @@ func TestPrints(t *testing.T) {
 			seen.Add(int64(len(p)))
 			largest.Store(max(largest.Load(), int64(len(p))))
 		}
-		works(t, must(t, i, c), `{"do":"print","n":1000}`, "1000")
+		works(t, sandboxtest.Must(t, i, c), `{"do":"print","n":1000}`, "1000")
 		if seen.Load() != 100_000_000 || largest.Load() > 1<<20 {
 			t.Errorf("%d bytes in pieces of up to %d", seen.Load(), largest.Load())
 		}
@@ -284,7 +258,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("AINUR_SECRET_OF_THE_AGENT", "x")
 	behaving(t, func(t *testing.T, i *wasm.Isolation, c sandbox.Config, _ bool) {
 		c.Function.Env = map[string]string{"MINE": "yes"}
-		works(t, must(t, i, c), `{"do":"environment"}`, `[["MINE=yes"],1,true,true]`)
+		works(t, sandboxtest.Must(t, i, c), `{"do":"environment"}`, `[["MINE=yes"],1,true,true]`)
 	})
 }
 
@@ -307,11 +281,11 @@ func TestStartFails(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errStop)
 			defer cancel()
 			_, err := open(t).Create(ctx, config(file(t, tt.module)))
-			fails(t, err, sandbox.StartFailed, tt.want)
+			sandboxtest.Fails(t, err, sandbox.StartFailed, tt.want)
 		})
 	}
 	_, err := open(t).Create(t.Context(), config(t.TempDir()))
-	fails(t, err, sandbox.StartFailed, "no function.wasm")
+	sandboxtest.Fails(t, err, sandbox.StartFailed, "no function.wasm")
 }
 
 func TestLibrary(t *testing.T) {
@@ -340,14 +314,14 @@ func TestLibrary(t *testing.T) {
 		"endless stack":       {invokes([]byte{0x41, 0, 0x41, 0, 0x10, 1}), "", sandbox.Crashed, "stack overflow"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := must(t, open(t), config(file(t, tt.module)))
+			b := sandboxtest.Must(t, open(t), config(file(t, tt.module)))
 			if tt.kind == "" {
 				works(t, b, `{}`, tt.want)
 				works(t, b, `{}`, tt.want)
 				return
 			}
 			_, err := invoke(t, b, `{}`)
-			fails(t, err, tt.kind, tt.says)
+			sandboxtest.Fails(t, err, tt.kind, tt.says)
 		})
 	}
 }
@@ -393,7 +367,7 @@ func TestNothingIsLeft(t *testing.T) {
 		for n := range 20 {
 			c := config(file(t, library("[1]")))
 			c.Function.Memory = 777 * 64 * spec.KiB
-			b := must(t, i, c)
+			b := sandboxtest.Must(t, i, c)
 			works(t, b, `{}`, "[1]")
 			if n%2 == 0 {
 				if err := b.Remove(); err != nil {
