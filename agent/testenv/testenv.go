@@ -21,6 +21,7 @@ const (
 	Python Need = "python" // python3 on the PATH
 	Go     Need = "go"     // the go command on the PATH
 	Cgroup Need = "cgroup" // memory, cpu and pids can be limited by cgroups
+	Debian Need = "debian" // mmdebstrap, which makes root filesystems of Debian packages
 )
 
 // Require skips the test, with the reason, where the machine lacks one of the
@@ -51,6 +52,9 @@ func check(need Need) error {
 		return err
 	case Go:
 		_, err := exec.LookPath("go")
+		return err
+	case Debian:
+		_, err := exec.LookPath("mmdebstrap")
 		return err
 	case Cgroup:
 		cgroups, problems := resource.FindCgroups("/sys/fs/cgroup", "ainur/testenv")

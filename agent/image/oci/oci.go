@@ -1,0 +1,237 @@
+// Package oci keeps container images on a host without a daemon or a registry:
+// it reads them from where they are, builds them from code and a base, and
+// unpacks them into folders that sandboxes have as their root.
+package oci
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// MaxBlob bounds one blob of an image, and one layer of it unpacked, in bytes.
+const MaxBlob = 16 << 30
+
+// Store is images in a folder, as the blobs of an OCI image layout. What is in
+// it has the digest it is named by. Processes may share a folder: whatever is
+// written appears whole or not at all.
+//
+//	blobs/sha256/HEX   manifests, configurations and compressed layers
+//	images/HEX         an empty file for each image, by the digest of its manifest
+//	layers/HEX         unpacked layers, by the digest of their uncompressed tar
+type Store struct{ dir string }
+
+// Open returns the store in dir, made if missing.
+func Open(dir string) (*Store, error) {
+	s := &Store{dir: dir}
+	for _, sub := range []string{"blobs/sha256", "images", "layers"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// DefaultDir is where images are kept when nothing says otherwise: $AINUR_CACHE/images,
+// or /var/lib/ainur/images as root, or a folder in the user's cache.
+func DefaultDir() (string, error) {
+	if dir := os.Getenv("AINUR_CACHE"); dir != "" {
+		return filepath.Join(dir, "images"), nil
+	}
+	if os.Getuid() == 0 {
+		return "/var/lib/ainur/images", nil
+	}
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "ainur", "images"), err
+}
+
+// parse is the hex digits of a digest such as "sha256:...".
+func parse(digest string) (string, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil || h.Algorithm != "sha256" {
+		return "", fmt.Errorf("%q is no digest: it is sha256: and 64 hex digits", digest)
+	}
+	return h.Hex, nil
+}
+
+func (s *Store) blob(hex string) string { return filepath.Join(s.dir, "blobs", "sha256", hex) }
+
+// Has reports whether the blob is there.
+func (s *Store) Has(digest string) bool {
+	hex, err := parse(digest)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(s.blob(hex))
+	return err == nil
+}
+
+// Missing is those of the blobs that are not there.
+func (s *Store) Missing(digests []string) []string {
+	return slices.DeleteFunc(slices.Clone(digests), s.Has)
+}
+
+// ErrDigest is content that is not what its digest says.
+var ErrDigest = errors.New("the content has another digest")
+
+// Put adds a blob. It reads all of content, unless the blob is there.
+func (s *Store) Put(digest string, content io.Reader) error {
+	want, err := parse(digest)
+	if err != nil || s.Has(digest) {
+		return err
+	}
+	return s.write(s.blob(want), func(w io.Writer) error {
+		sum := sha256.New()
+		n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(content, MaxBlob+1))
+		if err != nil {
+			return err
+		}
+		if n > MaxBlob {
+			return fmt.Errorf("blob %s has over %d GiB", digest, int64(MaxBlob)>>30)
+		}
+		if got := hex.EncodeToString(sum.Sum(nil)); got != want {
+			return fmt.Errorf("blob %s: %w: sha256:%s, of %d bytes", digest, ErrDigest, got, n)
+		}
+		return nil
+	})
+}
+
+// write makes the file path with what fill writes, wholly or not at all.
+func (s *Store) write(path string, fill func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), temporary)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(fill(f), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return err
+}
+
+// temporary begins the names of what is being made.
+const temporary = ".new-"
+
+// Open returns a blob to read.
+func (s *Store) Open(digest string) (*os.File, error) {
+	hex, err := parse(digest)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(s.blob(hex))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s is not in the store %s", digest, s.dir)
+	}
+	return f, err
+}
+
+// Add puts an image there, of which blobs that are there are not read, and
+// returns the digest of its manifest.
+func (s *Store) Add(image v1.Image) (digest string, err error) {
+	manifest, err := image.Digest()
+	if err != nil {
+		return "", err
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return "", err
+	}
+	for _, layer := range layers {
+		if err := s.addLayer(layer); err != nil {
+			return "", err
+		}
+	}
+	config, err := image.ConfigName()
+	if err != nil {
+		return "", err
+	}
+	for hash, raw := range map[v1.Hash]func() ([]byte, error){config: image.RawConfigFile, manifest: image.RawManifest} {
+		b, err := raw()
+		if err != nil {
+			return "", err
+		}
+		if err := s.Put(hash.String(), strings.NewReader(string(b))); err != nil {
+			return "", err
+		}
+	}
+	return manifest.String(), s.mark(manifest)
+}
+
+func (s *Store) addLayer(layer v1.Layer) error {
+	digest, err := layer.Digest()
+	if err != nil || s.Has(digest.String()) {
+		return err
+	}
+	content, err := layer.Compressed()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Put(digest.String(), content), content.Close())
+}
+
+// mark makes the manifest with this digest known as that of an image.
+func (s *Store) mark(manifest v1.Hash) error {
+	return s.write(filepath.Join(s.dir, "images", manifest.Hex), func(io.Writer) error { return nil })
+}
+
+// Adopt makes known as an image what was Put there blob by blob. It is an error
+// when one lacks.
+func (s *Store) Adopt(digest string) error {
+	image, err := s.Image(digest)
+	if err != nil {
+		return err
+	}
+	blobs, err := s.Blobs(digest)
+	if err != nil {
+		return err
+	}
+	if missing := s.Missing(blobs); len(missing) > 0 {
+		return fmt.Errorf("image %s lacks blobs: %s", digest, strings.Join(missing, ", "))
+	}
+	manifest, err := image.Digest()
+	if err != nil {
+		return err
+	}
+	return s.mark(manifest)
+}
+
+// Blobs is the digests of all blobs of an image: manifest, configuration, layers.
+func (s *Store) Blobs(digest string) ([]string, error) {
+	image, err := s.Image(digest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	blobs := []string{digest, m.Config.Digest.String()}
+	for _, layer := range m.Layers {
+		blobs = append(blobs, layer.Digest.String())
+	}
+	return blobs, nil
+}
+
+// List is the digests of the images, sorted.
+func (s *Store) List() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "images"))
+	var digests []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), temporary) {
+			digests = append(digests, "sha256:"+e.Name())
+		}
+	}
+	return digests, err
+}

@@ -1,0 +1,28 @@
+// Package ocitest gives tests real images where there is no registry.
+package ocitest
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/testenv"
+)
+
+// Python puts a base image with python3 and these Debian packages into a store
+// that all tests of this user share, and returns that with the image's digest. The
+// test is skipped where it cannot be built.
+func Python(t testing.TB, packages ...string) (store *oci.Store, digest string) {
+	t.Helper()
+	testenv.Require(t, testenv.Root, testenv.Debian)
+	store, err := oci.Open(filepath.Join("/var/tmp", "ainur-test-images"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages = append([]string{"python3-minimal", "libpython3-stdlib"}, packages...)
+	if digest, err = store.Pull(t.Context(), "deb:bookworm?include="+strings.Join(packages, ",")); err != nil {
+		t.Fatal(err)
+	}
+	return store, digest
+}
