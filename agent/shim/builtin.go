@@ -21,9 +21,14 @@ const builtinEnv = "AINUR_BUILTIN"
 // Builtins are the functions that need no code, in the order of the documentation.
 var Builtins = []string{"hello", "busy", "sleep", "memory"}
 
-// Builtin serves a builtin function, and does not return, where the agent has
-// started this process for that. It is called first thing in main.
+// Builtin serves a builtin function, or starts an executable that is one, and does
+// not return, where the agent has started this process for that. It is called
+// first thing in main.
 func Builtin() {
+	if path, ok := os.LookupEnv(launchEnv); ok {
+		fmt.Fprintln(os.Stderr, "ainur:", launch(path))
+		os.Exit(1)
+	}
 	name, ok := os.LookupEnv(builtinEnv)
 	if !ok {
 		return

@@ -86,6 +86,7 @@ const (
 	insideShim   = "/ainur/shim.py"   // what runs python3 code
 	insideAinur  = "/ainur/ainur"     // this binary, which has the builtins
 	InsideZygote = "/ainur/zygote.py" // what forks python3 sandboxes
+	InsideRun    = "/ainur/run"       // folder of the agent's socket
 	ImagePython  = "/usr/bin/python3" // where an image has its interpreter
 )
 
@@ -113,6 +114,29 @@ func Inside(f spec.Function, code, dir, python3 string) (argv, env []string, bin
 	}
 	return argv, env, binds, err
 }
+
+// Contained is Inside for a sandbox that inherits no descriptor, in which the
+// process connects to the path in wire.Socket. An executable is started by this
+// binary, which leaves it the socket as the descriptor in wire.FD.
+func Contained(f spec.Function, code, dir, python3 string) (argv, env []string, binds []Bind, err error) {
+	argv, env, binds, err = Inside(f, code, dir, python3)
+	if err != nil || f.Runtime != "exec" {
+		return argv, env, binds, err
+	}
+	ainur, err := os.Executable()
+	return []string{insideAinur}, append(env, launchEnv+"="+argv[0]), append(binds, Bind{ainur, insideAinur}), err
+}
+
+// Mountpoints are what a root filesystem must have for the binds of any function:
+// folders, and files.
+var Mountpoints = struct{ Folders, Files []string }{
+	Folders: []string{insideCode, InsideRun},
+	Files:   []string{insideShim, InsideZygote, insideAinur},
+}
+
+// HostHidden are the folders of the host that a sandbox whose root is made of the
+// host's files does not see, or has its own of.
+var HostHidden = []string{"proc", "dev", "sys", "tmp", "run", "ainur", "lost+found"}
 
 // interpreter is the real path of python3: what is on the PATH may be a script
 // that looks for it anew each time.

@@ -17,11 +17,15 @@ type Need string
 
 // The needs.
 const (
-	Root   Need = "root"   // user 0
-	Python Need = "python" // python3 on the PATH
-	Go     Need = "go"     // the go command on the PATH
-	Cgroup Need = "cgroup" // memory, cpu and pids can be limited by cgroups
-	Debian Need = "debian" // mmdebstrap, which makes root filesystems of Debian packages
+	Root       Need = "root"       // user 0
+	Python     Need = "python"     // python3 on the PATH
+	Go         Need = "go"         // the go command on the PATH
+	Cgroup     Need = "cgroup"     // memory, cpu and pids can be limited by cgroups
+	Containerd Need = "containerd" // containerd on the PATH, for tests to start
+	Crun       Need = "crun"
+	Runc       Need = "runc"
+	Docker     Need = "docker" // dockerd on the PATH, for tests to start
+	Debian     Need = "debian" // mmdebstrap, which makes root filesystems of Debian packages
 )
 
 // Require skips the test, with the reason, where the machine lacks one of the
@@ -55,6 +59,12 @@ func check(need Need) error {
 		return err
 	case Debian:
 		_, err := exec.LookPath("mmdebstrap")
+		return err
+	case Docker:
+		_, err := exec.LookPath("dockerd")
+		return err
+	case Containerd, Crun, Runc:
+		_, err := exec.LookPath(string(need))
 		return err
 	case Cgroup:
 		cgroups, problems := resource.FindCgroups("/sys/fs/cgroup", "ainur/testenv")

@@ -139,8 +139,12 @@ type Worker struct {
 // Container is how sandboxes are made. The zero value is the plainest way: no
 // technique that makes cold starts faster.
 type Container struct {
-	Network string `json:"network,omitempty"` // "none", or "" for that of the host
-	Zygote  bool   `json:"zygote,omitempty"`  // fork python3 sandboxes from one that has imported the code; takes root
+	Network     string `json:"network,omitempty"`     // "host", "none" or "bridge"; "" is "host" for isolation process, else "none"
+	Zygote      bool   `json:"zygote,omitempty"`      // process: fork python3 sandboxes from one that has imported the code; takes root
+	Socket      string `json:"socket,omitempty"`      // of the containerd or docker daemon; "" is where they listen
+	OCIRuntime  string `json:"oci_runtime,omitempty"` // containerd: "runc" or "crun"; "" is the first that is installed of crun and runc
+	Snapshotter string `json:"snapshotter,omitempty"` // containerd: "" is overlayfs
+	Creations   int    `json:"creations,omitempty"`   // made at a time; 0 is as many as pay
 }
 
 // Balancer is the cluster's entry point.

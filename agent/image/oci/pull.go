@@ -223,6 +223,9 @@ func onScratch(config v1.Config, layers ...func() (v1.Layer, error)) (v1.Image, 
 	return with(image, layers...)
 }
 
+// Append is an image with the tar layer on top.
+func Append(image v1.Image, layer []byte) (v1.Image, error) { return with(image, bytesLayer(layer)) }
+
 // with is an image with layers on top.
 func with(image v1.Image, layers ...func() (v1.Layer, error)) (v1.Image, error) {
 	for _, open := range layers {

@@ -74,10 +74,8 @@ func (b *box) start(ctx context.Context) (err error) {
 	switch {
 	case err == nil:
 		return nil
-	case f.Runtime == "exec" && errors.Is(err, syscall.ENOEXEC):
-		return link.StartFailed("it is neither an executable for this kind of machine nor a script that begins with #!")
-	case f.Runtime == "exec" && errors.Is(err, fs.ErrNotExist):
-		return link.StartFailed("the interpreter or loader that it names is not on this host")
+	case f.Runtime == "exec" && (errors.Is(err, syscall.ENOEXEC) || errors.Is(err, fs.ErrNotExist)):
+		return link.StartFailed("%w", shim.ExecError(err))
 	default:
 		return fmt.Errorf("start sandbox %s: %w", b.config.ID, err)
 	}

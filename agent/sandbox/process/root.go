@@ -94,9 +94,6 @@ func newRoot(at string, s rootSpec) (namespace *os.File, err error) {
 	return namespace, err
 }
 
-// hostHidden are the folders of the host that a sandbox does not see, or has its own of.
-var hostHidden = []string{"proc", "dev", "sys", "tmp", "run", "ainur", "lost+found"}
-
 // devices are all that a sandbox has.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
@@ -167,7 +164,7 @@ func (s rootSpec) host(at string) error {
 	for _, e := range entries {
 		from, to := "/"+e.Name(), filepath.Join(at, e.Name())
 		switch {
-		case slices.Contains(hostHidden, e.Name()):
+		case slices.Contains(shim.HostHidden, e.Name()):
 		case e.Type()&os.ModeSymlink != 0:
 			target, err := os.Readlink(from)
 			if err == nil {

@@ -1,0 +1,222 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+
+	"github.com/ainur-faas/ainur/agent/resource"
+	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
+)
+
+// box is one sandbox: a container with one task.
+type box struct {
+	isolation *Isolation
+	config    sandbox.Config
+	key       string // of the container, in the daemon
+	cgroup    resource.Cgroup
+	listener  *link.Listener
+	container containerd.Container // nil until it is made
+	task      containerd.Task      // nil until it is made
+	stderr    link.Output
+	frames    *link.Frames
+	state     string        // how it ended; read after done
+	started   bool          // something will close done
+	done      chan struct{} // closed when the task has ended
+	remove    sync.Once
+	removeErr error
+}
+
+// home is the folder of the sandbox on this host.
+func (b *box) home() string { return filepath.Join(b.isolation.homes(), b.key) }
+
+// socketFolder is what the sandbox sees of it.
+func (b *box) socketFolder() string { return filepath.Join(b.home(), "run") }
+
+// pidsLimit is how many processes and threads a sandbox may have.
+const pidsLimit = 512
+
+// start makes the container and starts it. Whatever it has made, Remove removes,
+// also after an error.
+func (b *box) start(ctx context.Context) error {
+	i, f := b.isolation, b.config.Function
+	root, err := i.root(ctx, b.config.Image)
+	if err != nil {
+		return err
+	}
+	spec, err := i.spec(b, root)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.socketFolder(), 0o700); err != nil {
+		return err
+	}
+	if b.listener, err = link.Listen(b.socketFolder()); err != nil {
+		return err
+	}
+	if b.cgroup, err = i.cgroups.Create(b.config.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: pidsLimit}); err != nil {
+		return err
+	}
+	if err := i.creations.acquire(ctx); err != nil {
+		return link.StartFailed("%w", err)
+	}
+	began := time.Now()
+	if err := b.create(ctx, spec, root); err != nil {
+		i.creations.release(0)
+		if ctx.Err() != nil {
+			return link.StartFailed("%w", context.Cause(ctx))
+		}
+		return fmt.Errorf("start sandbox %s: %w", b.config.ID, err)
+	}
+	i.creations.release(time.Since(began))
+	return nil
+}
+
+func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error) {
+	i := b.isolation
+	b.container, err = i.client.NewContainer(ctx, b.key, containerd.WithSpec(spec), i.runtime.container(), containerd.WithContainerLabels(i.labels(b.config.ID)))
+	if err != nil {
+		return err
+	}
+	b.stderr.To = b.config.Stderr
+	output := cio.NewCreator(cio.WithStreams(nil, &link.Output{To: b.config.Stdout}, &b.stderr), cio.WithFIFODir(b.home()))
+	var options []containerd.NewTaskOpts
+	if root.mounts != nil {
+		options = append(options, containerd.WithRootFS(root.mounts))
+	}
+	if b.task, err = b.container.NewTask(ctx, output, options...); err != nil {
+		return err
+	}
+	ended, err := b.task.Wait(context.WithoutCancel(ctx)) // before it starts, so as to miss nothing
+	if err != nil {
+		return err
+	}
+	b.started = true
+	go b.wait(ended)
+	return b.task.Start(ctx)
+}
+
+// outputWithin is how long what was printed may take to arrive when the sandbox has ended.
+const outputWithin = 500 * time.Millisecond
+
+// wait is told how the task has ended, or that it was removed.
+func (b *box) wait(ended <-chan containerd.ExitStatus) {
+	defer close(b.done)
+	status := <-ended
+	code, _, err := status.Result()
+	switch {
+	case err != nil:
+		b.state = "it was removed: " + err.Error()
+	case code > 128:
+		b.state = fmt.Sprintf("signal %d", code-128)
+	default:
+		b.state = fmt.Sprintf("exit status %d", code)
+	}
+	read := make(chan struct{})
+	go func() {
+		b.task.IO().Wait()
+		close(read)
+	}()
+	select {
+	case <-read:
+	case <-time.After(outputWithin):
+	}
+}
+
+// ready waits until the sandbox has connected and user code is loaded.
+func (b *box) ready(ctx context.Context) error {
+	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	if err == nil {
+		b.frames = link.NewFrames(conn, b.ended)
+		err = b.frames.Ready(ctx)
+	}
+	var e *sandbox.Error
+	if ctx.Err() != nil && errors.As(err, &e) {
+		e.Message += b.stderr.LastWords()
+	}
+	return err
+}
+
+// Invoke runs args in the calling goroutine.
+func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
+	return b.frames.Invoke(ctx, args)
+}
+
+// endWithin is how long a sandbox may take to end after its socket did.
+const endWithin = 2 * time.Second
+
+// ended says why the sandbox has ended.
+func (b *box) ended() *sandbox.Error {
+	select {
+	case <-b.done:
+	case <-time.After(endWithin):
+		return &sandbox.Error{Kind: sandbox.Crashed, Message: "it closed its socket and went on" + b.stderr.LastWords()}
+	}
+	if b.cgroup.OOMKills() > 0 {
+		return link.OutOfMemory(b.config.Function)
+	}
+	return &sandbox.Error{Kind: sandbox.Crashed, Message: b.state + b.stderr.LastWords()}
+}
+
+// Memory is what the cgroup uses.
+func (b *box) Memory() int64 { return b.cgroup.Memory() }
+
+// CPU is what the cgroup has used.
+func (b *box) CPU() time.Duration { return b.cgroup.CPU() }
+
+// Freeze stops all that runs in the cgroup: a file of it, not a call of the
+// daemon, which takes 7 ms.
+func (b *box) Freeze() error { return b.cgroup.Freeze() }
+
+// Thaw lets it go on.
+func (b *box) Thaw() error { return b.cgroup.Thaw() }
+
+// Done is closed when the task has ended.
+func (b *box) Done() <-chan struct{} { return b.done }
+
+// Remove ends the sandbox and removes all that was made for it.
+func (b *box) Remove() error {
+	b.remove.Do(func() {
+		i := b.isolation
+		i.removals <- struct{}{}
+		defer func() { <-i.removals }()
+		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		defer cancel()
+		var errs []error
+		if b.listener != nil {
+			errs = append(errs, b.listener.Close())
+		}
+		errs = append(errs, b.cgroup.Kill())
+		if b.task != nil {
+			errs = append(errs, b.removeTask(ctx))
+		}
+		if b.container != nil {
+			errs = append(errs, ignoreNotFound(b.container.Delete(ctx)))
+		}
+		if b.frames != nil {
+			errs = append(errs, b.frames.Close())
+		}
+		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), os.RemoveAll(b.home()))...)
+	})
+	return b.removeErr
+}
+
+func (b *box) removeTask(ctx context.Context) error {
+	_, err := b.task.Delete(ctx, containerd.WithProcessKill)
+	if b.started {
+		<-b.done
+	}
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

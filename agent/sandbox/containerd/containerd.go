@@ -1,0 +1,194 @@
+// Package containerd isolates by containers of a containerd daemon: each sandbox
+// is one, with a root filesystem from an image or from the files of the host, namespaces of
+// its own, cgroup limits, no capabilities and the default filter of system calls.
+package containerd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/resource"
+	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// Namespace is that of all that is ours in the daemon.
+const Namespace = "ainur"
+
+// DefaultSocket is where the daemon listens when nothing says otherwise.
+const DefaultSocket = "/run/containerd/containerd.sock"
+
+// Labels of what is ours in the daemon.
+const (
+	runLabel       = "ainur.run"       // id of the run
+	isolationLabel = "ainur.isolation" // name of the Isolation in the run
+	sandboxLabel   = "ainur.sandbox"   // id of the sandbox in the run
+)
+
+// Options of an Isolation. Dir, RunID and Log are required.
+type Options struct {
+	Socket    string // of the daemon; "" = DefaultSocket
+	Dir       string // for the folders of sandboxes; made if missing
+	RunID     string // labels all that is made
+	Log       *slog.Logger
+	Container spec.Container
+	Store     *oci.Store // has the images; nil: no function may have one
+}
+
+// Isolation is the kind "containerd".
+type Isolation struct {
+	options     Options
+	name        string // of the Isolation: agents of one run can share a host
+	client      *containerd.Client
+	cgroups     resource.Cgroups
+	runtime     runtime
+	host        string // root filesystem of sandboxes without an image
+	snapshotter string
+	creations   *limiter
+	removals    chan struct{} // holds what is being removed: more at a time only take longer
+	roots       singleflight.Group
+	limitations []string
+	closing     sync.Once
+	closeErr    error
+
+	mu     sync.Mutex
+	made   map[string]*root // by digest of the image; "" is that of the host
+	serial int              // of the last sandbox
+}
+
+// callTimeout bounds a call of the daemon that has no other deadline.
+const callTimeout = 30 * time.Second
+
+// removedAtATime is how many containers are removed at the same time.
+const removedAtATime = 3
+
+// New connects to the daemon, and finds out what it can do.
+func New(ctx context.Context, o Options) (_ *Isolation, err error) {
+	if o.Socket == "" {
+		o.Socket = DefaultSocket
+	}
+	i := &Isolation{
+		options: o, name: rand.Text()[:8], made: map[string]*root{}, creations: newLimiter(o.Container.Creations),
+		removals: make(chan struct{}, removedAtATime), snapshotter: o.Container.Snapshotter,
+	}
+	if i.snapshotter == "" {
+		i.snapshotter = "overlayfs"
+	}
+	if i.client, err = connect(ctx, o.Socket); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.Close())
+		}
+	}()
+	if err := i.hasSnapshotter(ctx); err != nil {
+		return nil, err
+	}
+	i.host = filepath.Join(i.homes(), "root")
+	if err := os.MkdirAll(i.host, 0o755); err != nil {
+		return nil, err
+	}
+	i.cgroups, i.limitations = resource.FindCgroups("/sys/fs/cgroup", path.Join("ainur", o.RunID, i.name))
+	if i.runtime, err = i.findRuntime(ctx); err != nil {
+		return nil, err
+	}
+	if i.network() == "host" {
+		i.limit("sandboxes share the network of the host")
+	}
+	return i, nil
+}
+
+// connect is an error that says what to do when no daemon answers.
+func connect(ctx context.Context, socket string) (*containerd.Client, error) {
+	client, err := containerd.New(socket, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(5*time.Second))
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		if _, err = client.Version(ctx); err != nil {
+			err = errors.Join(err, client.Close())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("containerd does not answer on %s: %w: install and start it (apt install containerd crun), or use isolation = \"process\", which needs nothing", socket, err)
+	}
+	return client, nil
+}
+
+func (i *Isolation) limit(format string, args ...any) {
+	i.limitations = append(i.limitations, fmt.Sprintf(format, args...))
+}
+
+// network is that of sandboxes: "none" or "host".
+func (i *Isolation) network() string {
+	if i.options.Container.Network == "" {
+		return "none"
+	}
+	return i.options.Container.Network
+}
+
+// homes is the folder of the sandboxes' own folders.
+func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, "containers-"+i.name) }
+
+// labels of what is made for the sandbox called id, "" for what sandboxes share.
+func (i *Isolation) labels(id string) map[string]string {
+	return map[string]string{runLabel: i.options.RunID, isolationLabel: i.name, sandboxLabel: id}
+}
+
+// Limitations says what could not be applied here.
+func (i *Isolation) Limitations() []string { return i.limitations }
+
+// Create starts a sandbox and waits until it is ready.
+func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
+	i.mu.Lock()
+	i.serial++
+	b := &box{isolation: i, config: c, key: fmt.Sprintf("%s-%d", i.name, i.serial), done: make(chan struct{})}
+	i.mu.Unlock()
+	err := b.start(ctx)
+	if err == nil {
+		err = b.ready(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Remove())
+	}
+	i.options.Log.Debug("sandbox is ready", slog.String("sandbox", c.ID), slog.String("container", b.key))
+	return b, nil
+}
+
+// Reclaim removes what other agents of the run have left on this host.
+func (i *Isolation) Reclaim() (removed []string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+	defer cancel()
+	removed, err = sweep(ctx, i.client, func(labels map[string]string) bool {
+		return labels[runLabel] == i.options.RunID && labels[isolationLabel] != i.name
+	})
+	cgroups, cgroupErr := i.cgroups.RemoveOthers()
+	for _, name := range cgroups {
+		removed = append(removed, "cgroup "+name)
+	}
+	return removed, errors.Join(err, cgroupErr)
+}
+
+// Close removes what sandboxes shared. The images stay in the daemon. All
+// sandboxes must have been removed.
+func (i *Isolation) Close() error {
+	i.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+		defer cancel()
+		_, err := sweep(ctx, i.client, func(labels map[string]string) bool { return labels[isolationLabel] == i.name })
+		i.closeErr = errors.Join(err, i.cgroups.Remove(), os.RemoveAll(i.homes()), i.client.Close())
+	})
+	return i.closeErr
+}

@@ -1,0 +1,234 @@
+package containerd
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/shim"
+)
+
+// root is what all sandboxes of an image share: it is read only, so that one
+// snapshot serves them all and none is made for a cold start.
+type root struct {
+	path   string        // a folder of this host; "" with mounts
+	mounts []mount.Mount // of the snapshot
+	binds  []specs.Mount // of the host's folders
+	config v1.Config     // of the image
+}
+
+// root is that of sandboxes of the image, "" for one from the files of this host.
+// It is made when the first sandbox needs it.
+func (i *Isolation) root(ctx context.Context, image string) (*root, error) {
+	i.mu.Lock()
+	made := i.made[image]
+	i.mu.Unlock()
+	if made != nil {
+		return made, nil
+	}
+	result := i.roots.DoChan(image, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), importTimeout)
+		defer cancel()
+		var made *root
+		var err error
+		if image == "" {
+			made, err = i.hostRoot()
+		} else {
+			made, err = i.imageRoot(ctx, image)
+		}
+		if err == nil {
+			i.mu.Lock()
+			i.made[image] = made
+			i.mu.Unlock()
+		}
+		return made, err
+	})
+	select {
+	case r := <-result:
+		made, _ := r.Val.(*root)
+		return made, r.Err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// importTimeout bounds the import of an image.
+const importTimeout = 10 * time.Minute
+
+// hostRoot is the files of this host, as a sandbox sees them that has no image.
+func (i *Isolation) hostRoot() (*root, error) {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return nil, err
+	}
+	r := &root{path: i.host, config: v1.Config{Env: []string{"PATH=" + os.Getenv("PATH")}}}
+	for _, e := range entries {
+		from := "/" + e.Name()
+		switch {
+		case slices.Contains(shim.HostHidden, e.Name()):
+		case e.Type()&os.ModeSymlink != 0:
+			target, err := os.Readlink(from)
+			if err == nil {
+				err = os.Symlink(target, filepath.Join(i.host, e.Name()))
+			}
+			if err != nil {
+				return nil, err
+			}
+		case e.IsDir():
+			r.binds = append(r.binds, specs.Mount{Type: "bind", Source: from, Destination: from, Options: []string{"rbind", "rprivate", "rro", "nosuid"}})
+		}
+	}
+	return r, nil
+}
+
+// imageRoot imports an image, with where things of ours are mounted as a layer on
+// top, and makes the snapshot.
+func (i *Isolation) imageRoot(ctx context.Context, image string) (*root, error) {
+	if i.options.Store == nil {
+		return nil, errors.New("this agent has no images")
+	}
+	base, err := i.options.Store.Image(image)
+	if err != nil {
+		return nil, err
+	}
+	config, err := base.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	skeleton, err := skeleton()
+	if err != nil {
+		return nil, err
+	}
+	onTop, err := oci.Append(base, skeleton)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := i.options.Store.Add(onTop)
+	if err != nil {
+		return nil, err
+	}
+	imported, err := i.importImage(ctx, manifest)
+	if err != nil {
+		return nil, fmt.Errorf("import %s into containerd: %w", image, err)
+	}
+	layers, err := imported.RootFS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &root{config: config.Config}
+	labels := i.labels("")
+	labels["containerd.io/gc.root"] = time.Now().UTC().Format(time.RFC3339) // else it would be collected
+	r.mounts, err = i.client.SnapshotService(i.snapshotter).View(ctx, i.name+"-"+manifest, identity.ChainID(layers).String(), snapshots.WithLabels(labels))
+	return r, err
+}
+
+// skeleton is a layer with what things are mounted on.
+func skeleton() ([]byte, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	var errs []error
+	for _, dir := range append([]string{"/dev", "/proc", "/sys", "/ainur"}, shim.Mountpoints.Folders...) {
+		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(dir, "/") + "/", Mode: 0o755}))
+	}
+	errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}))
+	for _, file := range shim.Mountpoints.Files {
+		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Mode: 0o644}))
+	}
+	return b.Bytes(), errors.Join(append(errs, w.Close())...)
+}
+
+// importImage puts those blobs of an image of the store into the daemon that are
+// not there, and unpacks it, once.
+func (i *Isolation) importImage(ctx context.Context, manifest string) (containerd.Image, error) {
+	name := "ainur/image@" + manifest
+	image, err := i.client.GetImage(ctx, name)
+	if errdefs.IsNotFound(err) {
+		image, err = i.pushImage(ctx, name, manifest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	unpacked, err := image.IsUnpacked(ctx, i.snapshotter)
+	if err == nil && !unpacked {
+		err = image.Unpack(ctx, i.snapshotter)
+	}
+	return image, err
+}
+
+func (i *Isolation) pushImage(ctx context.Context, name, manifest string) (containerd.Image, error) {
+	ctx, done, err := i.client.WithLease(ctx) // keeps the blobs until the image refers to them
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = done(context.WithoutCancel(ctx)) }() // it expires by itself in a day
+	image, err := i.options.Store.Image(manifest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	size, err := image.Size()
+	if err != nil {
+		return nil, err
+	}
+	references := map[string]string{"containerd.io/gc.ref.content.config": m.Config.Digest.String()}
+	for n, layer := range m.Layers {
+		references[fmt.Sprintf("containerd.io/gc.ref.content.l.%d", n)] = layer.Digest.String()
+		if err := i.pushBlob(ctx, descriptor(layer)); err != nil {
+			return nil, err
+		}
+	}
+	if err := i.pushBlob(ctx, descriptor(m.Config)); err != nil {
+		return nil, err
+	}
+	target := ocispec.Descriptor{MediaType: string(m.MediaType), Digest: digest.Digest(manifest), Size: size}
+	if target.MediaType == "" {
+		target.MediaType = ocispec.MediaTypeImageManifest
+	}
+	if err := i.pushBlob(ctx, target, content.WithLabels(references)); err != nil {
+		return nil, err
+	}
+	made, err := i.client.ImageService().Create(ctx, images.Image{Name: name, Target: target, Labels: map[string]string{"ainur.image": manifest}})
+	if errdefs.IsAlreadyExists(err) { // another agent was faster
+		return i.client.GetImage(ctx, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return containerd.NewImage(i.client, made), nil
+}
+
+func descriptor(d v1.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: string(d.MediaType), Digest: digest.Digest(d.Digest.String()), Size: d.Size}
+}
+
+func (i *Isolation) pushBlob(ctx context.Context, d ocispec.Descriptor, o ...content.Opt) error {
+	f, err := i.options.Store.Open(d.Digest.String())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return content.WriteBlob(ctx, i.client.ContentStore(), "ainur-"+d.Digest.String(), f, d, o...)
+}

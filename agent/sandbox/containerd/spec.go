@@ -1,0 +1,98 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	ours "github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/shim"
+	"github.com/ainur-faas/ainur/agent/shim/wire"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+type ociSpec = specs.Spec
+
+// specVersion is what every runtime understands: crun 1.8 refuses newer ones,
+// from which nothing is used here.
+const specVersion = "1.0.2"
+
+// spec is the container of a sandbox.
+func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
+	f, c := b.config.Function, b.config
+	python := ""
+	if c.Image != "" {
+		python = "python3" // the runtime looks for it in the image's PATH
+	}
+	argv, env, binds, err := shim.Contained(f, c.Code, i.homes(), python)
+	if err != nil {
+		return nil, err
+	}
+	opts := []oci.SpecOpts{
+		oci.WithProcessArgs(argv...), oci.WithNoNewPrivileges, oci.WithCapabilities(nil), oci.WithDefaultUnixDevices,
+		oci.WithHostname(strings.ToLower(f.Name)), seccomp.WithDefaultProfile(),
+	}
+	if i.network() == "host" {
+		opts = append(opts, oci.WithHostNamespace(specs.NetworkNamespace))
+	}
+	ctx := namespaces.WithNamespace(context.Background(), Namespace)
+	s, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: b.key}, opts...)
+	if err != nil {
+		return nil, err
+	}
+	s.Version = specVersion
+	s.Root.Readonly = true
+	if r.mounts == nil {
+		s.Root.Path = r.path
+	}
+	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
+	s.Process.Env = i.environment(b, r, env)
+	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, c.ID)
+	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(f.Memory)), Swap: ptr(int64(f.Memory))}
+	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool {
+		return slices.Contains([]string{"/run", "/dev/mqueue", "/dev/shm", "/sys/fs/cgroup"}, m.Destination)
+	})
+	s.Mounts = append(s.Mounts, temporary("/tmp", f.Memory), temporary("/dev/shm", f.Memory))
+	s.Mounts = append(s.Mounts, r.binds...)
+	for _, bind := range binds {
+		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: bind.Host, Destination: bind.Inside, Options: []string{"rbind", "ro", "nosuid", "nodev"}})
+	}
+	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: shim.InsideRun, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
+	return s, nil
+}
+
+// temporary is a filesystem in memory, which counts as the sandbox's.
+func temporary(at string, size spec.Bytes) specs.Mount {
+	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: at, Options: []string{"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", size)}}
+}
+
+// environment is that of the image, of every sandbox, of its command and of the function.
+func (i *Isolation) environment(b *box, r *root, command []string) []string {
+	env := []string{"PATH=" + ours.Path, "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}
+	own := []string{wire.Socket + "=" + path.Join(shim.InsideRun, link.SocketName)}
+	for name, value := range b.config.Function.Env {
+		own = append(own, name+"="+value)
+	}
+	last := map[string]string{} // of a name that is there twice, the last counts
+	for _, v := range slices.Concat(env, r.config.Env, command, own) {
+		name, _, _ := strings.Cut(v, "=")
+		last[name] = v
+	}
+	all := make([]string, 0, len(last))
+	for _, v := range last {
+		all = append(all, v)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func ptr[T any](v T) *T { return &v }
