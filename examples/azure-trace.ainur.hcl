@@ -24,6 +24,18 @@ variable "memory" {
   default = "16GiB"
 }
 
+variable "isolation" {
+  type        = string
+  default     = "process"
+  description = "What a sandbox is made of: process, containerd or docker."
+}
+
+variable "socket" {
+  type        = string
+  default     = null
+  description = "Where the daemon of containerd or docker listens, when that is not where it usually does."
+}
+
 trace "azure" {
   format   = "iluvatar"
   path     = "${var.trace_dir}/paper-repro.trace.csv"
@@ -43,9 +55,14 @@ cluster "here" {
 }
 
 worker "node" {
-  on     = cluster.here.host.me
-  cores  = 2
-  memory = var.memory
+  on        = cluster.here.host.me
+  isolation = var.isolation
+  cores     = 2
+  memory    = var.memory
+
+  container {
+    socket = var.socket
+  }
 }
 
 function "busy" {

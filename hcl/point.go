@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -368,6 +369,11 @@ func portable(v any) any {
 	switch v := v.(type) {
 	case spec.Function:
 		v.Source = ""
+		for _, ref := range []*string{&v.Image, &v.Base} {
+			if kind, path, ok := strings.Cut(*ref, ":"); ok && slices.Contains(localRefs, kind) {
+				*ref = kind + ":" + filepath.Base(path)
+			}
+		}
 		return v
 	case spec.Load:
 		v.Phases = slices.Clone(v.Phases)
@@ -418,6 +424,7 @@ func (b *builder) workers(all []*instance, c spec.Cluster) []spec.Worker {
 			Queue: decode.Get[spec.Named](in.Block, "queue"), KeepAlive: decode.Get[spec.Named](in.Block, "keepalive"),
 			LogLevel: decode.Get[string](in.Block, "log_level"), Env: decode.Get[map[string]string](in.Block, "env"),
 			MilliCPU: milli(decode.Get[float64](in.Block, "cores")), Memory: decode.Get[spec.Bytes](in.Block, "memory"),
+			Container: container(in.One("container")),
 		}
 		if !in.Attrs["cores"].Given {
 			w.MilliCPU = 1000
@@ -431,6 +438,21 @@ func (b *builder) workers(all []*instance, c spec.Cluster) []spec.Worker {
 		workers = append(workers, w)
 	}
 	return workers
+}
+
+// container is how a worker makes sandboxes; c is nil when it does not say.
+func container(c *decode.Block) (s spec.Container) {
+	if c == nil {
+		return s
+	}
+	s = spec.Container{
+		Network: decode.Get[string](c, "network"), Zygote: decode.Get[bool](c, "zygote"), Socket: decode.Get[string](c, "socket"),
+		Snapshotter: decode.Get[string](c, "snapshotter"), Creations: int(decode.Get[int64](c, "concurrent_creation")),
+	}
+	if name := decode.Get[string](c, "oci_runtime"); name != "auto" {
+		s.OCIRuntime = name
+	}
+	return s
 }
 
 func milli(cores float64) int64 { return int64(cores*1000 + 0.5) }
@@ -559,10 +581,14 @@ func (b *builder) function(in *instance) spec.Function {
 func (b *builder) code(in *instance) spec.Function {
 	b.use(in.Block)
 	f := spec.Function{
-		Name: in.name, Builtin: decode.Get[string](in.Block, "builtin"), Runtime: decode.Get[string](in.Block, "runtime"), Image: decode.Get[string](in.Block, "image"),
+		Name: in.name, Builtin: decode.Get[string](in.Block, "builtin"), Runtime: decode.Get[string](in.Block, "runtime"),
+		Image: in.in.m.imageRef(decode.Get[string](in.Block, "image")), Base: in.in.m.imageRef(decode.Get[string](in.Block, "base")),
 		Memory: decode.Get[spec.Bytes](in.Block, "memory"), MilliCPU: milli(decode.Get[float64](in.Block, "cpus")),
 		Timeout: decode.Get[time.Duration](in.Block, "timeout"), Prewarm: int(decode.Get[int64](in.Block, "prewarm")),
 		Env: decode.Get[map[string]string](in.Block, "env"), Args: b.args(in),
+	}
+	if name := decode.Get[string](in.Block, "server"); name != "ainur" {
+		f.Server = name
 	}
 	b.source(in, &f)
 	if p := in.One("profile"); p != nil {

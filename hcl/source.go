@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -59,6 +60,18 @@ func (b *builder) source(in *instance, f *spec.Function) {
 		}
 		f.SourceSHA256 = sum
 	}
+}
+
+// localRefs are the kinds of references to images that have a path.
+var localRefs = []string{"oci-dir", "oci-tar", "rootfs"}
+
+// imageRef is a reference to an image with the path in it, if there is one, from
+// the folder of the file.
+func (m *Module) imageRef(ref string) string {
+	if kind, path, ok := strings.Cut(ref, ":"); ok && slices.Contains(localRefs, kind) {
+		return kind + ":" + m.path(path)
+	}
+	return ref
 }
 
 // checkSource reports code that its runtime could not start.

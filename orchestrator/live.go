@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image"
+	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/loadgen/client"
 	"github.com/ainur-faas/ainur/orchestrator/plan"
@@ -36,8 +38,9 @@ const startTimeout = 60 * time.Second
 type Local struct {
 	Executable string // this binary
 	State      *State
-	// Reclaim removes what a run that was killed left behind, and names it.
-	Reclaim func(runID, dir string) (removed []string, err error)
+	Store      *oci.Store // images, from where they are pushed to workers
+	// Reclaim removes what the agents of these workers left behind of a run, and names it.
+	Reclaim func(runID, dir string, workers []spec.Worker) (removed []string, err error)
 }
 
 // Run executes exp live. Functions are built before anything is started.
@@ -45,7 +48,7 @@ func Run(ctx context.Context, exp *spec.Experiment, host Local, o Options) (*res
 	if err := host.reclaim(o); err != nil {
 		return nil, nil, err
 	}
-	code, err := stage(ctx, exp)
+	code, err := stage(ctx, exp, host.Store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,7 +60,11 @@ func Run(ctx context.Context, exp *spec.Experiment, host Local, o Options) (*res
 	if err != nil {
 		return nil, nil, errors.Join(err, x.run.Close())
 	}
-	x.engine = &live{host: host, runID: x.run.Manifest.RunID, dir: dir, code: code, progress: x.progress}
+	workers := allWorkers(exp)
+	if err := writeWorkers(dir, workers); err != nil {
+		return nil, nil, errors.Join(err, x.run.Close())
+	}
+	x.engine = &live{host: host, runID: x.run.Manifest.RunID, dir: dir, workers: workers, code: code, progress: x.progress}
 	return x.execute(ctx, steps)
 }
 
@@ -73,7 +80,11 @@ func (h Local) reclaim(o Options) error {
 		if err != nil {
 			return err
 		}
-		removed, err := h.Reclaim(id, dir)
+		workers, err := readWorkers(dir)
+		if err != nil {
+			return fmt.Errorf("reclaim what run %s left: %w", id, err)
+		}
+		removed, err := h.Reclaim(id, dir, workers)
 		if err != nil {
 			return fmt.Errorf("reclaim what run %s left: %w", id, err)
 		}
@@ -94,13 +105,55 @@ func listed(removed []string) string {
 	return strings.Join(removed, ", ")
 }
 
-// stage builds the code of every function that has a source, once for each.
-func stage(ctx context.Context, exp *spec.Experiment) (map[string][]byte, error) {
-	code := map[string][]byte{}
+// workersFile tells whoever reclaims a run what it was made with.
+const workersFile = "workers.json"
+
+// allWorkers are those of every point.
+func allWorkers(exp *spec.Experiment) (all []spec.Worker) {
+	for _, p := range exp.Points {
+		all = append(all, p.Workers...)
+	}
+	return all
+}
+
+func writeWorkers(dir string, workers []spec.Worker) error {
+	b, err := json.Marshal(workers)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, workersFile), b, 0o600)
+}
+
+// readWorkers is what writeWorkers wrote; nothing was started before that.
+func readWorkers(dir string) (workers []spec.Worker, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, workersFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &workers)
+	}
+	return workers, err
+}
+
+// stage builds the code of every function that has a source, once for each, and
+// puts images into the store: a function is pinned to the digest from then on.
+func stage(ctx context.Context, exp *spec.Experiment, store *oci.Store) (map[string][]byte, error) {
+	code, digests := map[string][]byte{}, map[string]string{}
 	for i := range exp.Points {
 		for j := range exp.Points[i].Functions {
 			f := &exp.Points[i].Functions[j]
-			if f.Builtin != "" {
+			if ref := cmp.Or(f.Image, f.Base); ref != "" {
+				if digests[ref] == "" {
+					digest, err := store.Pull(ctx, ref)
+					if err != nil {
+						return nil, fmt.Errorf("function %s: %w", f.Name, err)
+					}
+					digests[ref] = digest
+				}
+				f.Digest = digests[ref]
+			}
+			if f.Source == "" {
 				continue
 			}
 			key := codeKey(*f)
@@ -123,6 +176,7 @@ type live struct {
 	host     Local
 	runID    string
 	dir      string
+	workers  []spec.Worker     // of all points
 	code     map[string][]byte // by codeKey
 	progress func(Progress)
 }
@@ -131,7 +185,7 @@ func (*live) decisions() (string, bool) { return "", false }
 
 // close removes what the run used, and what an agent that was killed has left.
 func (l *live) close() error {
-	_, err := l.host.Reclaim(l.runID, l.dir)
+	_, err := l.host.Reclaim(l.runID, l.dir, l.workers)
 	return errors.Join(err, l.host.State.Forget(l.runID))
 }
 
@@ -141,7 +195,7 @@ type deployment struct {
 	point     *spec.Point
 	dir       string // for sockets, code and configuration; removed at the end
 	results   string // the repeat's folder
-	workers   []*daemon
+	agents    []*daemon
 	addresses []string // of workers
 	balancer  *daemon
 	target    string // where the load goes
@@ -159,6 +213,9 @@ func (l *live) repeat(ctx context.Context, point *spec.Point, step plan.Step, di
 	defer d.lost(nil)
 	defer func() { err = errors.Join(err, d.stop()) }()
 	if err := d.start(d.watch, step.Seed); err != nil {
+		return outcome{}, d.cause(err)
+	}
+	if err := d.pushImages(d.watch); err != nil {
 		return outcome{}, d.cause(err)
 	}
 	if err := d.register(d.watch); err != nil {
@@ -230,9 +287,9 @@ func (d *deployment) start(ctx context.Context, seed uint64) error {
 		if err != nil {
 			return err
 		}
-		d.workers = append(d.workers, agent)
+		d.agents = append(d.agents, agent)
 	}
-	for _, w := range d.workers {
+	for _, w := range d.agents {
 		ready, err := d.ready(ctx, w)
 		if err != nil {
 			return err
@@ -300,10 +357,10 @@ func (d *deployment) healthy(ctx context.Context) error {
 		}
 		reply, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 		if err := errors.Join(err, conn.Close()); err != nil {
-			return fmt.Errorf("%s: health: %w", d.workers[i].name, err)
+			return fmt.Errorf("%s: health: %w", d.agents[i].name, err)
 		}
 		if reply.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-			return fmt.Errorf("%s: health: %v", d.workers[i].name, reply.GetStatus())
+			return fmt.Errorf("%s: health: %v", d.agents[i].name, reply.GetStatus())
 		}
 	}
 	return nil
@@ -323,13 +380,13 @@ func (d *deployment) joined(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("balancer: %w", err)
 		}
-		if len(reply.GetMembers()) >= len(d.workers) {
+		if len(reply.GetMembers()) >= len(d.agents) {
 			return nil
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d workers joined the balancer: %w", len(reply.GetMembers()), len(d.workers), context.Cause(ctx))
+			return fmt.Errorf("%d of %d workers joined the balancer: %w", len(reply.GetMembers()), len(d.agents), context.Cause(ctx))
 		}
 	}
 }
@@ -424,7 +481,7 @@ func (d *deployment) load(load spec.Load, step plan.Step) (client.Outcome, error
 // stop ends the daemons, keeps what sandboxes printed, and removes the rest.
 func (d *deployment) stop() error {
 	close(d.stopping)
-	daemons := d.workers
+	daemons := d.agents
 	if d.balancer != nil {
 		daemons = append(slices.Clone(daemons), d.balancer)
 	}
@@ -437,7 +494,7 @@ func (d *deployment) stop() error {
 		})
 	}
 	_ = stopped.Wait() // errors are in errs, all of them
-	for i := range d.workers {
+	for i := range d.agents {
 		errs = append(errs, d.keepLogs(fmt.Sprintf("worker-%d", i+1)))
 	}
 	return errors.Join(append(errs, os.RemoveAll(d.dir))...)

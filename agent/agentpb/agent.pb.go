@@ -148,6 +148,182 @@ func (ColdKind) EnumDescriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{1}
 }
 
+type MissingBlobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digests       []string               `protobuf:"bytes,1,rep,name=digests,proto3" json:"digests,omitempty"` // such as "sha256:..."
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MissingBlobsRequest) Reset() {
+	*x = MissingBlobsRequest{}
+	mi := &file_agent_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MissingBlobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MissingBlobsRequest) ProtoMessage() {}
+
+func (x *MissingBlobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MissingBlobsRequest.ProtoReflect.Descriptor instead.
+func (*MissingBlobsRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *MissingBlobsRequest) GetDigests() []string {
+	if x != nil {
+		return x.Digests
+	}
+	return nil
+}
+
+type MissingBlobsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digests       []string               `protobuf:"bytes,1,rep,name=digests,proto3" json:"digests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MissingBlobsReply) Reset() {
+	*x = MissingBlobsReply{}
+	mi := &file_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MissingBlobsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MissingBlobsReply) ProtoMessage() {}
+
+func (x *MissingBlobsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MissingBlobsReply.ProtoReflect.Descriptor instead.
+func (*MissingBlobsReply) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *MissingBlobsReply) GetDigests() []string {
+	if x != nil {
+		return x.Digests
+	}
+	return nil
+}
+
+type PushBlobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`   // in the first message
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"` // the next piece, at most 1 MiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushBlobRequest) Reset() {
+	*x = PushBlobRequest{}
+	mi := &file_agent_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushBlobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushBlobRequest) ProtoMessage() {}
+
+func (x *PushBlobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushBlobRequest.ProtoReflect.Descriptor instead.
+func (*PushBlobRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PushBlobRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PushBlobRequest) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+type PushBlobReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushBlobReply) Reset() {
+	*x = PushBlobReply{}
+	mi := &file_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushBlobReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushBlobReply) ProtoMessage() {}
+
+func (x *PushBlobReply) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushBlobReply.ProtoReflect.Descriptor instead.
+func (*PushBlobReply) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{3}
+}
+
 type RegisterRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A spec.Function as JSON: the manifest, the wire and the code have one form.
@@ -162,7 +338,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_agent_proto_msgTypes[0]
+	mi := &file_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +350,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[0]
+	mi := &file_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +363,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{0}
+	return file_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RegisterRequest) GetFunctionJson() []byte {
@@ -212,7 +388,7 @@ type RegisterReply struct {
 
 func (x *RegisterReply) Reset() {
 	*x = RegisterReply{}
-	mi := &file_agent_proto_msgTypes[1]
+	mi := &file_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +400,7 @@ func (x *RegisterReply) String() string {
 func (*RegisterReply) ProtoMessage() {}
 
 func (x *RegisterReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[1]
+	mi := &file_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +413,7 @@ func (x *RegisterReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterReply.ProtoReflect.Descriptor instead.
 func (*RegisterReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{1}
+	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
 type InvokeRequest struct {
@@ -252,7 +428,7 @@ type InvokeRequest struct {
 
 func (x *InvokeRequest) Reset() {
 	*x = InvokeRequest{}
-	mi := &file_agent_proto_msgTypes[2]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +440,7 @@ func (x *InvokeRequest) String() string {
 func (*InvokeRequest) ProtoMessage() {}
 
 func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[2]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +453,7 @@ func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeRequest.ProtoReflect.Descriptor instead.
 func (*InvokeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{2}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InvokeRequest) GetFunction() string {
@@ -335,7 +511,7 @@ type InvokeReply struct {
 
 func (x *InvokeReply) Reset() {
 	*x = InvokeReply{}
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +523,7 @@ func (x *InvokeReply) String() string {
 func (*InvokeReply) ProtoMessage() {}
 
 func (x *InvokeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +536,7 @@ func (x *InvokeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeReply.ProtoReflect.Descriptor instead.
 func (*InvokeReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{3}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InvokeReply) GetTid() string {
@@ -484,7 +660,7 @@ type InvokeAsyncReply struct {
 
 func (x *InvokeAsyncReply) Reset() {
 	*x = InvokeAsyncReply{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +672,7 @@ func (x *InvokeAsyncReply) String() string {
 func (*InvokeAsyncReply) ProtoMessage() {}
 
 func (x *InvokeAsyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +685,7 @@ func (x *InvokeAsyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeAsyncReply.ProtoReflect.Descriptor instead.
 func (*InvokeAsyncReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *InvokeAsyncReply) GetCookie() string {
@@ -528,7 +704,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +716,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +729,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PollRequest) GetCookie() string {
@@ -573,7 +749,7 @@ type PollReply struct {
 
 func (x *PollReply) Reset() {
 	*x = PollReply{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +761,7 @@ func (x *PollReply) String() string {
 func (*PollReply) ProtoMessage() {}
 
 func (x *PollReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +774,7 @@ func (x *PollReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollReply.ProtoReflect.Descriptor instead.
 func (*PollReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PollReply) GetDone() bool {
@@ -625,7 +801,7 @@ type PrewarmRequest struct {
 
 func (x *PrewarmRequest) Reset() {
 	*x = PrewarmRequest{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +813,7 @@ func (x *PrewarmRequest) String() string {
 func (*PrewarmRequest) ProtoMessage() {}
 
 func (x *PrewarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +826,7 @@ func (x *PrewarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrewarmRequest.ProtoReflect.Descriptor instead.
 func (*PrewarmRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PrewarmRequest) GetFunction() string {
@@ -676,7 +852,7 @@ type PrewarmReply struct {
 
 func (x *PrewarmReply) Reset() {
 	*x = PrewarmReply{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +864,7 @@ func (x *PrewarmReply) String() string {
 func (*PrewarmReply) ProtoMessage() {}
 
 func (x *PrewarmReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +877,7 @@ func (x *PrewarmReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrewarmReply.ProtoReflect.Descriptor instead.
 func (*PrewarmReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PrewarmReply) GetReady() int32 {
@@ -720,7 +896,7 @@ type EstimateRequest struct {
 
 func (x *EstimateRequest) Reset() {
 	*x = EstimateRequest{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +908,7 @@ func (x *EstimateRequest) String() string {
 func (*EstimateRequest) ProtoMessage() {}
 
 func (x *EstimateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +921,7 @@ func (x *EstimateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateRequest.ProtoReflect.Descriptor instead.
 func (*EstimateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EstimateRequest) GetFunction() string {
@@ -765,7 +941,7 @@ type EstimateReply struct {
 
 func (x *EstimateReply) Reset() {
 	*x = EstimateReply{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +953,7 @@ func (x *EstimateReply) String() string {
 func (*EstimateReply) ProtoMessage() {}
 
 func (x *EstimateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +966,7 @@ func (x *EstimateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReply.ProtoReflect.Descriptor instead.
 func (*EstimateReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EstimateReply) GetQueueNs() int64 {
@@ -815,7 +991,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1003,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +1016,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type ListReply struct {
@@ -853,7 +1029,7 @@ type ListReply struct {
 
 func (x *ListReply) Reset() {
 	*x = ListReply{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1041,7 @@ func (x *ListReply) String() string {
 func (*ListReply) ProtoMessage() {}
 
 func (x *ListReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1054,7 @@ func (x *ListReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReply.ProtoReflect.Descriptor instead.
 func (*ListReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListReply) GetFunctions() []*FunctionInfo {
@@ -906,7 +1082,7 @@ type FunctionInfo struct {
 
 func (x *FunctionInfo) Reset() {
 	*x = FunctionInfo{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1094,7 @@ func (x *FunctionInfo) String() string {
 func (*FunctionInfo) ProtoMessage() {}
 
 func (x *FunctionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1107,7 @@ func (x *FunctionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionInfo.ProtoReflect.Descriptor instead.
 func (*FunctionInfo) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FunctionInfo) GetName() string {
@@ -968,7 +1144,7 @@ type SandboxInfo struct {
 
 func (x *SandboxInfo) Reset() {
 	*x = SandboxInfo{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1156,7 @@ func (x *SandboxInfo) String() string {
 func (*SandboxInfo) ProtoMessage() {}
 
 func (x *SandboxInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1169,7 @@ func (x *SandboxInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxInfo.ProtoReflect.Descriptor instead.
 func (*SandboxInfo) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SandboxInfo) GetId() uint64 {
@@ -1039,7 +1215,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1227,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1240,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 type StatusReply struct {
@@ -1090,7 +1266,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1278,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1291,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatusReply) GetWorker() string {
@@ -1224,7 +1400,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1412,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1425,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 type DrainReply struct {
@@ -1260,7 +1436,7 @@ type DrainReply struct {
 
 func (x *DrainReply) Reset() {
 	*x = DrainReply{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1448,7 @@ func (x *DrainReply) String() string {
 func (*DrainReply) ProtoMessage() {}
 
 func (x *DrainReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1461,7 @@ func (x *DrainReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainReply.ProtoReflect.Descriptor instead.
 func (*DrainReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 type CleanRequest struct {
@@ -1296,7 +1472,7 @@ type CleanRequest struct {
 
 func (x *CleanRequest) Reset() {
 	*x = CleanRequest{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1484,7 @@ func (x *CleanRequest) String() string {
 func (*CleanRequest) ProtoMessage() {}
 
 func (x *CleanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1497,7 @@ func (x *CleanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CleanRequest.ProtoReflect.Descriptor instead.
 func (*CleanRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 type CleanReply struct {
@@ -1333,7 +1509,7 @@ type CleanReply struct {
 
 func (x *CleanReply) Reset() {
 	*x = CleanReply{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1521,7 @@ func (x *CleanReply) String() string {
 func (*CleanReply) ProtoMessage() {}
 
 func (x *CleanReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1534,7 @@ func (x *CleanReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CleanReply.ProtoReflect.Descriptor instead.
 func (*CleanReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CleanReply) GetRemoved() int32 {
@@ -1383,7 +1559,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1571,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1584,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *JoinRequest) GetWorker() string {
@@ -1469,7 +1645,7 @@ type JoinReply struct {
 
 func (x *JoinReply) Reset() {
 	*x = JoinReply{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1657,7 @@ func (x *JoinReply) String() string {
 func (*JoinReply) ProtoMessage() {}
 
 func (x *JoinReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1670,7 @@ func (x *JoinReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinReply.ProtoReflect.Descriptor instead.
 func (*JoinReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JoinReply) GetLeaseNs() int64 {
@@ -1514,7 +1690,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1702,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1715,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaveRequest) GetWorker() string {
@@ -1564,7 +1740,7 @@ type LeaveReply struct {
 
 func (x *LeaveReply) Reset() {
 	*x = LeaveReply{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1752,7 @@ func (x *LeaveReply) String() string {
 func (*LeaveReply) ProtoMessage() {}
 
 func (x *LeaveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1765,7 @@ func (x *LeaveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveReply.ProtoReflect.Descriptor instead.
 func (*LeaveReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 type MembersRequest struct {
@@ -1600,7 +1776,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1788,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1801,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 type MembersReply struct {
@@ -1637,7 +1813,7 @@ type MembersReply struct {
 
 func (x *MembersReply) Reset() {
 	*x = MembersReply{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1825,7 @@ func (x *MembersReply) String() string {
 func (*MembersReply) ProtoMessage() {}
 
 func (x *MembersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1838,7 @@ func (x *MembersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersReply.ProtoReflect.Descriptor instead.
 func (*MembersReply) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MembersReply) GetMembers() []*Member {
@@ -1684,7 +1860,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1872,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1885,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Member) GetWorker() string {
@@ -1744,7 +1920,15 @@ var File_agent_proto protoreflect.FileDescriptor
 
 const file_agent_proto_rawDesc = "" +
 	"\n" +
-	"\vagent.proto\x12\bainur.v1\"J\n" +
+	"\vagent.proto\x12\bainur.v1\"/\n" +
+	"\x13MissingBlobsRequest\x12\x18\n" +
+	"\adigests\x18\x01 \x03(\tR\adigests\"-\n" +
+	"\x11MissingBlobsReply\x12\x18\n" +
+	"\adigests\x18\x01 \x03(\tR\adigests\"C\n" +
+	"\x0fPushBlobRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"\x0f\n" +
+	"\rPushBlobReply\"J\n" +
 	"\x0fRegisterRequest\x12#\n" +
 	"\rfunction_json\x18\x01 \x01(\fR\ffunctionJson\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\fR\x04code\"\x0f\n" +
@@ -1881,11 +2065,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Poll\x12\x15.ainur.v1.PollRequest\x1a\x13.ainur.v1.PollReply\x12;\n" +
 	"\aPrewarm\x12\x18.ainur.v1.PrewarmRequest\x1a\x16.ainur.v1.PrewarmReply\x12>\n" +
 	"\bEstimate\x12\x19.ainur.v1.EstimateRequest\x1a\x17.ainur.v1.EstimateReply\x122\n" +
-	"\x04List\x12\x15.ainur.v1.ListRequest\x1a\x13.ainur.v1.ListReply2\xaf\x01\n" +
+	"\x04List\x12\x15.ainur.v1.ListRequest\x1a\x13.ainur.v1.ListReply2\xbd\x02\n" +
 	"\x05Agent\x128\n" +
 	"\x06Status\x12\x17.ainur.v1.StatusRequest\x1a\x15.ainur.v1.StatusReply\x125\n" +
 	"\x05Drain\x12\x16.ainur.v1.DrainRequest\x1a\x14.ainur.v1.DrainReply\x125\n" +
-	"\x05Clean\x12\x16.ainur.v1.CleanRequest\x1a\x14.ainur.v1.CleanReply2\xb4\x01\n" +
+	"\x05Clean\x12\x16.ainur.v1.CleanRequest\x1a\x14.ainur.v1.CleanReply\x12J\n" +
+	"\fMissingBlobs\x12\x1d.ainur.v1.MissingBlobsRequest\x1a\x1b.ainur.v1.MissingBlobsReply\x12@\n" +
+	"\bPushBlob\x12\x19.ainur.v1.PushBlobRequest\x1a\x17.ainur.v1.PushBlobReply(\x012\xb4\x01\n" +
 	"\n" +
 	"Membership\x122\n" +
 	"\x04Join\x12\x15.ainur.v1.JoinRequest\x1a\x13.ainur.v1.JoinReply\x125\n" +
@@ -1905,76 +2091,84 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_agent_proto_goTypes = []any{
-	(Outcome)(0),             // 0: ainur.v1.Outcome
-	(ColdKind)(0),            // 1: ainur.v1.ColdKind
-	(*RegisterRequest)(nil),  // 2: ainur.v1.RegisterRequest
-	(*RegisterReply)(nil),    // 3: ainur.v1.RegisterReply
-	(*InvokeRequest)(nil),    // 4: ainur.v1.InvokeRequest
-	(*InvokeReply)(nil),      // 5: ainur.v1.InvokeReply
-	(*InvokeAsyncReply)(nil), // 6: ainur.v1.InvokeAsyncReply
-	(*PollRequest)(nil),      // 7: ainur.v1.PollRequest
-	(*PollReply)(nil),        // 8: ainur.v1.PollReply
-	(*PrewarmRequest)(nil),   // 9: ainur.v1.PrewarmRequest
-	(*PrewarmReply)(nil),     // 10: ainur.v1.PrewarmReply
-	(*EstimateRequest)(nil),  // 11: ainur.v1.EstimateRequest
-	(*EstimateReply)(nil),    // 12: ainur.v1.EstimateReply
-	(*ListRequest)(nil),      // 13: ainur.v1.ListRequest
-	(*ListReply)(nil),        // 14: ainur.v1.ListReply
-	(*FunctionInfo)(nil),     // 15: ainur.v1.FunctionInfo
-	(*SandboxInfo)(nil),      // 16: ainur.v1.SandboxInfo
-	(*StatusRequest)(nil),    // 17: ainur.v1.StatusRequest
-	(*StatusReply)(nil),      // 18: ainur.v1.StatusReply
-	(*DrainRequest)(nil),     // 19: ainur.v1.DrainRequest
-	(*DrainReply)(nil),       // 20: ainur.v1.DrainReply
-	(*CleanRequest)(nil),     // 21: ainur.v1.CleanRequest
-	(*CleanReply)(nil),       // 22: ainur.v1.CleanReply
-	(*JoinRequest)(nil),      // 23: ainur.v1.JoinRequest
-	(*JoinReply)(nil),        // 24: ainur.v1.JoinReply
-	(*LeaveRequest)(nil),     // 25: ainur.v1.LeaveRequest
-	(*LeaveReply)(nil),       // 26: ainur.v1.LeaveReply
-	(*MembersRequest)(nil),   // 27: ainur.v1.MembersRequest
-	(*MembersReply)(nil),     // 28: ainur.v1.MembersReply
-	(*Member)(nil),           // 29: ainur.v1.Member
+	(Outcome)(0),                // 0: ainur.v1.Outcome
+	(ColdKind)(0),               // 1: ainur.v1.ColdKind
+	(*MissingBlobsRequest)(nil), // 2: ainur.v1.MissingBlobsRequest
+	(*MissingBlobsReply)(nil),   // 3: ainur.v1.MissingBlobsReply
+	(*PushBlobRequest)(nil),     // 4: ainur.v1.PushBlobRequest
+	(*PushBlobReply)(nil),       // 5: ainur.v1.PushBlobReply
+	(*RegisterRequest)(nil),     // 6: ainur.v1.RegisterRequest
+	(*RegisterReply)(nil),       // 7: ainur.v1.RegisterReply
+	(*InvokeRequest)(nil),       // 8: ainur.v1.InvokeRequest
+	(*InvokeReply)(nil),         // 9: ainur.v1.InvokeReply
+	(*InvokeAsyncReply)(nil),    // 10: ainur.v1.InvokeAsyncReply
+	(*PollRequest)(nil),         // 11: ainur.v1.PollRequest
+	(*PollReply)(nil),           // 12: ainur.v1.PollReply
+	(*PrewarmRequest)(nil),      // 13: ainur.v1.PrewarmRequest
+	(*PrewarmReply)(nil),        // 14: ainur.v1.PrewarmReply
+	(*EstimateRequest)(nil),     // 15: ainur.v1.EstimateRequest
+	(*EstimateReply)(nil),       // 16: ainur.v1.EstimateReply
+	(*ListRequest)(nil),         // 17: ainur.v1.ListRequest
+	(*ListReply)(nil),           // 18: ainur.v1.ListReply
+	(*FunctionInfo)(nil),        // 19: ainur.v1.FunctionInfo
+	(*SandboxInfo)(nil),         // 20: ainur.v1.SandboxInfo
+	(*StatusRequest)(nil),       // 21: ainur.v1.StatusRequest
+	(*StatusReply)(nil),         // 22: ainur.v1.StatusReply
+	(*DrainRequest)(nil),        // 23: ainur.v1.DrainRequest
+	(*DrainReply)(nil),          // 24: ainur.v1.DrainReply
+	(*CleanRequest)(nil),        // 25: ainur.v1.CleanRequest
+	(*CleanReply)(nil),          // 26: ainur.v1.CleanReply
+	(*JoinRequest)(nil),         // 27: ainur.v1.JoinRequest
+	(*JoinReply)(nil),           // 28: ainur.v1.JoinReply
+	(*LeaveRequest)(nil),        // 29: ainur.v1.LeaveRequest
+	(*LeaveReply)(nil),          // 30: ainur.v1.LeaveReply
+	(*MembersRequest)(nil),      // 31: ainur.v1.MembersRequest
+	(*MembersReply)(nil),        // 32: ainur.v1.MembersReply
+	(*Member)(nil),              // 33: ainur.v1.Member
 }
 var file_agent_proto_depIdxs = []int32{
 	0,  // 0: ainur.v1.InvokeReply.outcome:type_name -> ainur.v1.Outcome
 	1,  // 1: ainur.v1.InvokeReply.cold_kind:type_name -> ainur.v1.ColdKind
-	5,  // 2: ainur.v1.PollReply.reply:type_name -> ainur.v1.InvokeReply
-	15, // 3: ainur.v1.ListReply.functions:type_name -> ainur.v1.FunctionInfo
-	16, // 4: ainur.v1.ListReply.sandboxes:type_name -> ainur.v1.SandboxInfo
-	29, // 5: ainur.v1.MembersReply.members:type_name -> ainur.v1.Member
-	2,  // 6: ainur.v1.Functions.Register:input_type -> ainur.v1.RegisterRequest
-	4,  // 7: ainur.v1.Functions.Invoke:input_type -> ainur.v1.InvokeRequest
-	4,  // 8: ainur.v1.Functions.InvokeStream:input_type -> ainur.v1.InvokeRequest
-	4,  // 9: ainur.v1.Functions.InvokeAsync:input_type -> ainur.v1.InvokeRequest
-	7,  // 10: ainur.v1.Functions.Poll:input_type -> ainur.v1.PollRequest
-	9,  // 11: ainur.v1.Functions.Prewarm:input_type -> ainur.v1.PrewarmRequest
-	11, // 12: ainur.v1.Functions.Estimate:input_type -> ainur.v1.EstimateRequest
-	13, // 13: ainur.v1.Functions.List:input_type -> ainur.v1.ListRequest
-	17, // 14: ainur.v1.Agent.Status:input_type -> ainur.v1.StatusRequest
-	19, // 15: ainur.v1.Agent.Drain:input_type -> ainur.v1.DrainRequest
-	21, // 16: ainur.v1.Agent.Clean:input_type -> ainur.v1.CleanRequest
-	23, // 17: ainur.v1.Membership.Join:input_type -> ainur.v1.JoinRequest
-	25, // 18: ainur.v1.Membership.Leave:input_type -> ainur.v1.LeaveRequest
-	27, // 19: ainur.v1.Membership.Members:input_type -> ainur.v1.MembersRequest
-	3,  // 20: ainur.v1.Functions.Register:output_type -> ainur.v1.RegisterReply
-	5,  // 21: ainur.v1.Functions.Invoke:output_type -> ainur.v1.InvokeReply
-	5,  // 22: ainur.v1.Functions.InvokeStream:output_type -> ainur.v1.InvokeReply
-	6,  // 23: ainur.v1.Functions.InvokeAsync:output_type -> ainur.v1.InvokeAsyncReply
-	8,  // 24: ainur.v1.Functions.Poll:output_type -> ainur.v1.PollReply
-	10, // 25: ainur.v1.Functions.Prewarm:output_type -> ainur.v1.PrewarmReply
-	12, // 26: ainur.v1.Functions.Estimate:output_type -> ainur.v1.EstimateReply
-	14, // 27: ainur.v1.Functions.List:output_type -> ainur.v1.ListReply
-	18, // 28: ainur.v1.Agent.Status:output_type -> ainur.v1.StatusReply
-	20, // 29: ainur.v1.Agent.Drain:output_type -> ainur.v1.DrainReply
-	22, // 30: ainur.v1.Agent.Clean:output_type -> ainur.v1.CleanReply
-	24, // 31: ainur.v1.Membership.Join:output_type -> ainur.v1.JoinReply
-	26, // 32: ainur.v1.Membership.Leave:output_type -> ainur.v1.LeaveReply
-	28, // 33: ainur.v1.Membership.Members:output_type -> ainur.v1.MembersReply
-	20, // [20:34] is the sub-list for method output_type
-	6,  // [6:20] is the sub-list for method input_type
+	9,  // 2: ainur.v1.PollReply.reply:type_name -> ainur.v1.InvokeReply
+	19, // 3: ainur.v1.ListReply.functions:type_name -> ainur.v1.FunctionInfo
+	20, // 4: ainur.v1.ListReply.sandboxes:type_name -> ainur.v1.SandboxInfo
+	33, // 5: ainur.v1.MembersReply.members:type_name -> ainur.v1.Member
+	6,  // 6: ainur.v1.Functions.Register:input_type -> ainur.v1.RegisterRequest
+	8,  // 7: ainur.v1.Functions.Invoke:input_type -> ainur.v1.InvokeRequest
+	8,  // 8: ainur.v1.Functions.InvokeStream:input_type -> ainur.v1.InvokeRequest
+	8,  // 9: ainur.v1.Functions.InvokeAsync:input_type -> ainur.v1.InvokeRequest
+	11, // 10: ainur.v1.Functions.Poll:input_type -> ainur.v1.PollRequest
+	13, // 11: ainur.v1.Functions.Prewarm:input_type -> ainur.v1.PrewarmRequest
+	15, // 12: ainur.v1.Functions.Estimate:input_type -> ainur.v1.EstimateRequest
+	17, // 13: ainur.v1.Functions.List:input_type -> ainur.v1.ListRequest
+	21, // 14: ainur.v1.Agent.Status:input_type -> ainur.v1.StatusRequest
+	23, // 15: ainur.v1.Agent.Drain:input_type -> ainur.v1.DrainRequest
+	25, // 16: ainur.v1.Agent.Clean:input_type -> ainur.v1.CleanRequest
+	2,  // 17: ainur.v1.Agent.MissingBlobs:input_type -> ainur.v1.MissingBlobsRequest
+	4,  // 18: ainur.v1.Agent.PushBlob:input_type -> ainur.v1.PushBlobRequest
+	27, // 19: ainur.v1.Membership.Join:input_type -> ainur.v1.JoinRequest
+	29, // 20: ainur.v1.Membership.Leave:input_type -> ainur.v1.LeaveRequest
+	31, // 21: ainur.v1.Membership.Members:input_type -> ainur.v1.MembersRequest
+	7,  // 22: ainur.v1.Functions.Register:output_type -> ainur.v1.RegisterReply
+	9,  // 23: ainur.v1.Functions.Invoke:output_type -> ainur.v1.InvokeReply
+	9,  // 24: ainur.v1.Functions.InvokeStream:output_type -> ainur.v1.InvokeReply
+	10, // 25: ainur.v1.Functions.InvokeAsync:output_type -> ainur.v1.InvokeAsyncReply
+	12, // 26: ainur.v1.Functions.Poll:output_type -> ainur.v1.PollReply
+	14, // 27: ainur.v1.Functions.Prewarm:output_type -> ainur.v1.PrewarmReply
+	16, // 28: ainur.v1.Functions.Estimate:output_type -> ainur.v1.EstimateReply
+	18, // 29: ainur.v1.Functions.List:output_type -> ainur.v1.ListReply
+	22, // 30: ainur.v1.Agent.Status:output_type -> ainur.v1.StatusReply
+	24, // 31: ainur.v1.Agent.Drain:output_type -> ainur.v1.DrainReply
+	26, // 32: ainur.v1.Agent.Clean:output_type -> ainur.v1.CleanReply
+	3,  // 33: ainur.v1.Agent.MissingBlobs:output_type -> ainur.v1.MissingBlobsReply
+	5,  // 34: ainur.v1.Agent.PushBlob:output_type -> ainur.v1.PushBlobReply
+	28, // 35: ainur.v1.Membership.Join:output_type -> ainur.v1.JoinReply
+	30, // 36: ainur.v1.Membership.Leave:output_type -> ainur.v1.LeaveReply
+	32, // 37: ainur.v1.Membership.Members:output_type -> ainur.v1.MembersReply
+	22, // [22:38] is the sub-list for method output_type
+	6,  // [6:22] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -1991,7 +2185,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -404,9 +404,11 @@ var Functions_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Agent_Status_FullMethodName = "/ainur.v1.Agent/Status"
-	Agent_Drain_FullMethodName  = "/ainur.v1.Agent/Drain"
-	Agent_Clean_FullMethodName  = "/ainur.v1.Agent/Clean"
+	Agent_Status_FullMethodName       = "/ainur.v1.Agent/Status"
+	Agent_Drain_FullMethodName        = "/ainur.v1.Agent/Drain"
+	Agent_Clean_FullMethodName        = "/ainur.v1.Agent/Clean"
+	Agent_MissingBlobs_FullMethodName = "/ainur.v1.Agent/MissingBlobs"
+	Agent_PushBlob_FullMethodName     = "/ainur.v1.Agent/PushBlob"
 )
 
 // AgentClient is the client API for Agent service.
@@ -420,6 +422,11 @@ type AgentClient interface {
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error)
 	// Clean removes every idle sandbox and returns how many.
 	Clean(ctx context.Context, in *CleanRequest, opts ...grpc.CallOption) (*CleanReply, error)
+	// MissingBlobs says which of these blobs of images the worker does not have.
+	MissingBlobs(ctx context.Context, in *MissingBlobsRequest, opts ...grpc.CallOption) (*MissingBlobsReply, error)
+	// PushBlob gives it one. INVALID_ARGUMENT when the content is not what the
+	// digest says.
+	PushBlob(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply], error)
 }
 
 type agentClient struct {
@@ -460,6 +467,29 @@ func (c *agentClient) Clean(ctx context.Context, in *CleanRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *agentClient) MissingBlobs(ctx context.Context, in *MissingBlobsRequest, opts ...grpc.CallOption) (*MissingBlobsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MissingBlobsReply)
+	err := c.cc.Invoke(ctx, Agent_MissingBlobs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentClient) PushBlob(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Agent_ServiceDesc.Streams[0], Agent_PushBlob_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PushBlobRequest, PushBlobReply]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Agent_PushBlobClient = grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply]
+
 // AgentServer is the server API for Agent service.
 // All implementations must embed UnimplementedAgentServer
 // for forward compatibility.
@@ -471,6 +501,11 @@ type AgentServer interface {
 	Drain(context.Context, *DrainRequest) (*DrainReply, error)
 	// Clean removes every idle sandbox and returns how many.
 	Clean(context.Context, *CleanRequest) (*CleanReply, error)
+	// MissingBlobs says which of these blobs of images the worker does not have.
+	MissingBlobs(context.Context, *MissingBlobsRequest) (*MissingBlobsReply, error)
+	// PushBlob gives it one. INVALID_ARGUMENT when the content is not what the
+	// digest says.
+	PushBlob(grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]) error
 	mustEmbedUnimplementedAgentServer()
 }
 
@@ -489,6 +524,12 @@ func (UnimplementedAgentServer) Drain(context.Context, *DrainRequest) (*DrainRep
 }
 func (UnimplementedAgentServer) Clean(context.Context, *CleanRequest) (*CleanReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Clean not implemented")
+}
+func (UnimplementedAgentServer) MissingBlobs(context.Context, *MissingBlobsRequest) (*MissingBlobsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method MissingBlobs not implemented")
+}
+func (UnimplementedAgentServer) PushBlob(grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]) error {
+	return status.Error(codes.Unimplemented, "method PushBlob not implemented")
 }
 func (UnimplementedAgentServer) mustEmbedUnimplementedAgentServer() {}
 func (UnimplementedAgentServer) testEmbeddedByValue()               {}
@@ -565,6 +606,31 @@ func _Agent_Clean_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agent_MissingBlobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MissingBlobsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).MissingBlobs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_MissingBlobs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).MissingBlobs(ctx, req.(*MissingBlobsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Agent_PushBlob_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AgentServer).PushBlob(&grpc.GenericServerStream[PushBlobRequest, PushBlobReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Agent_PushBlobServer = grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]
+
 // Agent_ServiceDesc is the grpc.ServiceDesc for Agent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -584,8 +650,18 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Clean",
 			Handler:    _Agent_Clean_Handler,
 		},
+		{
+			MethodName: "MissingBlobs",
+			Handler:    _Agent_MissingBlobs_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "PushBlob",
+			Handler:       _Agent_PushBlob_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "agent.proto",
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/agent/image"
+	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/keepalive"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/agent/sandbox"
@@ -31,6 +32,7 @@ type Options struct {
 	Isolation    sandbox.Isolation // not closed by the Agent
 	Dir          string            // for code and logs of sandboxes; made if missing
 	Log          *slog.Logger
+	Store        *oci.Store    // images of functions; nil: no function may have one
 	StartTimeout time.Duration // for a sandbox to become ready, 0 = 30 s
 }
 
@@ -71,7 +73,7 @@ type Agent struct {
 type function struct {
 	id          worker.FunctionID
 	spec        spec.Function
-	code        string // folder, "" for a builtin
+	code        string // folder, "" for a function without source
 	invocations int64
 }
 
@@ -232,7 +234,7 @@ func (a *Agent) create(b *box) {
 	defer cancel()
 	stdout, stderr := a.logs.open(b.name)
 	s, err := a.options.Isolation.Create(ctx, sandbox.Config{
-		ID: b.name, Function: b.function.spec, Code: b.function.code, Stdout: stdout, Stderr: stderr,
+		ID: b.name, Function: b.function.spec, Code: b.function.code, Image: b.function.spec.Digest, Stdout: stdout, Stderr: stderr,
 	})
 	a.mu.Lock()
 	if err != nil && a.closed {
@@ -270,7 +272,8 @@ func (a *Agent) remove(b *box) {
 }
 
 // Register adds f, whose code is a tar as agent/image makes it, empty for a
-// builtin. The same function again is accepted and changes nothing.
+// builtin and an image. The blobs of its image were pushed. The same function again is
+// accepted and changes nothing.
 func (a *Agent) Register(f spec.Function, code []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -284,7 +287,15 @@ func (a *Agent) Register(f spec.Function, code []byte) error {
 		return nil
 	}
 	reg := &function{spec: f}
-	if f.Builtin == "" {
+	if f.Digest != "" {
+		if a.options.Store == nil {
+			return fmt.Errorf("function %s: %w: this worker keeps no images", f.Name, ErrBadCode)
+		}
+		if err := a.options.Store.Adopt(f.Digest); err != nil {
+			return fmt.Errorf("function %s: %w: %w", f.Name, ErrBadCode, err)
+		}
+	}
+	if f.Builtin == "" && f.Image == "" {
 		reg.code = filepath.Join(a.options.Dir, "code", fileName(f.Name))
 		if err := image.Unpack(code, reg.code); err != nil {
 			return fmt.Errorf("function %s: %w: %w", f.Name, ErrBadCode, err)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -156,6 +157,56 @@ func (s *Server) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainReply,
 // Clean removes idle sandboxes.
 func (s *Server) Clean(context.Context, *pb.CleanRequest) (*pb.CleanReply, error) {
 	return &pb.CleanReply{Removed: int32(s.agent.Clean())}, nil
+}
+
+// MissingBlobs says which blobs of images are not here.
+func (s *Server) MissingBlobs(_ context.Context, req *pb.MissingBlobsRequest) (*pb.MissingBlobsReply, error) {
+	store := s.agent.options.Store
+	if store == nil {
+		return nil, errNoStore
+	}
+	return &pb.MissingBlobsReply{Digests: store.Missing(req.GetDigests())}, nil
+}
+
+// PushBlob takes in a blob of an image.
+func (s *Server) PushBlob(stream grpc.ClientStreamingServer[pb.PushBlobRequest, pb.PushBlobReply]) error {
+	store := s.agent.options.Store
+	if store == nil {
+		return errNoStore
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	err = store.Put(first.GetDigest(), &pieces{next: first.GetContent(), recv: stream.Recv})
+	switch {
+	case errors.Is(err, oci.ErrDigest):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case err != nil:
+		return status.Error(codes.Internal, err.Error())
+	}
+	return stream.SendAndClose(&pb.PushBlobReply{})
+}
+
+var errNoStore = status.Error(codes.FailedPrecondition, "this worker keeps no images")
+
+// pieces reads the content of a stream.
+type pieces struct {
+	next []byte
+	recv func() (*pb.PushBlobRequest, error)
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	for len(p.next) == 0 {
+		req, err := p.recv()
+		if err != nil {
+			return 0, err
+		}
+		p.next = req.GetContent()
+	}
+	n := copy(b, p.next)
+	p.next = p.next[n:]
+	return n, nil
 }
 
 func (s *Server) reply(tid string, r Reply) *pb.InvokeReply {

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ainur-faas/ainur/agent/live"
-	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/balancer/proxy"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -62,12 +61,16 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", w.Name, err)
 	}
-	isolation, err := process.New(process.Options{Dir: dir, RunID: runID, Container: w.Container, Log: log})
+	store, err := openStore()
+	if err != nil {
+		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
+	}
+	isolation, err := openIsolation(ctx, w, dir, runID, store, log)
 	if err != nil {
 		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
 	}
 	defer func() { err = errors.Join(err, isolation.Close()) }()
-	agent, err := live.New(live.Options{Worker: w, RunID: runID, Version: version, Isolation: isolation, Dir: dir, Log: log})
+	agent, err := live.New(live.Options{Worker: w, RunID: runID, Version: version, Isolation: isolation, Dir: dir, Store: store, Log: log})
 	if err != nil {
 		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
 	}

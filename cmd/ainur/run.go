@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	hcllib "github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -80,7 +78,11 @@ func runLive(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) 
 	if err != nil {
 		return nil, nil, errors.Join(err, state.Close())
 	}
-	host := orchestrator.Local{Executable: executable, State: state, Reclaim: reclaim}
+	store, err := openStore()
+	if err != nil {
+		return nil, nil, errors.Join(err, state.Close())
+	}
+	host := orchestrator.Local{Executable: executable, State: state, Store: store, Reclaim: reclaim}
 	run, diags, err := orchestrator.Run(ctx, exp, host, o)
 	return run, diags, errors.Join(err, state.Close())
 }
@@ -198,16 +200,6 @@ func verdict(run *result.Run, diags hcllib.Diagnostics) error {
 	default:
 		return nil
 	}
-}
-
-// reclaim removes the sandboxes that the agents of a killed run left.
-func reclaim(runID, dir string) ([]string, error) {
-	isolation, err := process.New(process.Options{Dir: dir, RunID: runID, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	removed, err := isolation.Reclaim()
-	return removed, errors.Join(err, isolation.Close())
 }
 
 // screen shows progress on standard error: one line that changes on a terminal,

@@ -109,7 +109,7 @@ var platform = []*Block{
 		Attrs: []Attr{
 			{Name: "on", Type: ref("host"), Required: true, Doc: "its host, or a list of exactly one"},
 			{
-				Name: "isolation", Type: enum("process", "wasm", "containerd", "docker").lacking(Live, "wasm", "containerd", "docker"),
+				Name: "isolation", Type: enum("process", "wasm", "containerd", "docker").lacking(Live, "docker"),
 				Default: `"process"`, Doc: "what a sandbox is made of",
 			},
 			{Name: "cores", Type: positive(Number), Doc: "capacity; default: the logical cores of the host"},
@@ -140,16 +140,17 @@ var platform = []*Block{
 		Blocks: []*Block{
 			policy("queue"), policy("keepalive"), policy("concurrency"), policy("dispatch"), policy("prewarm"),
 			{
-				Type: "container", Once: true, Lacking: Live, Doc: "Of isolation containerd or docker.",
+				Type: "container", Once: true, Doc: "How sandboxes are made.",
 				Attrs: []Attr{
-					{Name: "snapshotter", Type: plain(String), Default: `"overlayfs"`},
-					{Name: "oci_runtime", Type: enum("auto", "runc", "crun"), Default: `"auto"`},
-					{Name: "network", Type: enum("none", "bridge"), Default: `"none"`},
-					{Name: "zygote", Type: plain(Bool), Default: "false", Doc: "fork sandboxes from one that has imported the code"},
-					{Name: "concurrent_creation", Type: plain(Any), Default: `"adaptive"`, Doc: "containers made at a time, or `adaptive`"},
+					{Name: "socket", Type: plain(String), Doc: "of the containerd or docker daemon; default: where it listens"},
+					{Name: "snapshotter", Type: plain(String), Default: `"overlayfs"`, Doc: "of containerd"},
+					{Name: "oci_runtime", Type: enum("auto", "runc", "crun"), Default: `"auto"`, Doc: "of containerd; auto is crun where it is installed"},
+					{Name: "network", Type: enum("host", "none", "bridge").lacking(Live, "bridge"), Doc: "of a sandbox: that of the host, or one of its own without or with a way to the host; default: host for isolation process, else none"},
+					{Name: "zygote", Type: plain(Bool), Default: "false", Doc: "of isolation process as root: fork python3 sandboxes from one that has imported the code"},
+					{Name: "concurrent_creation", Type: whole(0, 1000), Default: "0", Doc: "containers made at a time; 0 is as many as pay"},
 				},
 				Blocks: []*Block{{
-					Type: "pool", Once: true, Doc: "What is made ahead for containers to come.",
+					Type: "pool", Once: true, Lacking: Live, Doc: "What is made ahead for containers to come.",
 					Attrs: []Attr{
 						{Name: "namespaces", Type: whole(0, 10_000), Default: "0", Doc: "network namespaces"},
 						{Name: "stem_cells", Type: whole(0, 10_000), Default: "0", Doc: "containers of no function yet"},
@@ -210,12 +211,12 @@ var platform = []*Block{
 		Type: "function", Label: "name", ForEach: true, Doc: "Code with its limits: `image`, `builtin`, or `runtime` with `source`.",
 		OneOf: []string{"image", "builtin", "runtime"},
 		Attrs: []Attr{
-			{Name: "image", Type: plain(String), Lacking: Live, Doc: "container image: `name@sha256:...`, `oci-dir:PATH` or `oci-tar:PATH`"},
+			{Name: "image", Type: plain(String), Doc: "container image: `name@sha256:...`, `oci-dir:PATH` or `oci-tar:PATH`"},
 			{Name: "builtin", Type: enum("hello", "busy", "sleep", "memory"), Doc: "a function inside ainur"},
 			{Name: "runtime", Type: enum("python3", "go", "exec", "wasm").lacking(Live, "wasm"), Doc: "what runs the source"},
 			{Name: "source", Type: plain(String), Doc: "path, from the file's folder: a folder with main.py, a folder that `go build` builds, or an executable"},
 			{Name: "requirements", Type: plain(String), Lacking: Live, Doc: "of python3: a file of packages to install, from the file's folder"},
-			{Name: "base", Type: plain(String), Lacking: Live, Doc: "image that the source is put on"},
+			{Name: "base", Type: plain(String), Doc: "image that the source is put on, as for image, or `deb:SUITE?include=PACKAGE,PACKAGE`, or `rootfs:PATH`; default: the files of the host"},
 			{Name: "pin", Type: plain(Bool), Default: "true", Doc: "resolve the image to its digest, in the lock file"},
 			{Name: "server", Type: enum("ainur", "http", "unix").lacking(Live, "http", "unix"), Default: `"ainur"`, Doc: "protocol that the image speaks; http and unix are Ilúvatar's"},
 			{Name: "memory", Type: Type{Kind: Bytes, Min: 1 << 20}, Required: true, Doc: "limit of a sandbox"},

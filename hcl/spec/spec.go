@@ -126,7 +126,7 @@ type Host struct {
 type Worker struct {
 	Name      string            `json:"name"` // "node", or pool["w1"] for an instance of for_each
 	Host      string            `json:"host"`
-	Isolation string            `json:"isolation"` // "process"
+	Isolation string            `json:"isolation"` // "process", "wasm", "containerd" or "docker"
 	MilliCPU  int64             `json:"milli_cpu"` // capacity; 1000 = one core
 	Memory    Bytes             `json:"memory"`    // capacity for sandboxes
 	Queue     Named             `json:"queue"`
@@ -160,8 +160,11 @@ type Balancer struct {
 type Function struct {
 	Name         string            `json:"name"`
 	Builtin      string            `json:"builtin,omitempty"` // "hello", "busy", "sleep" or "memory"
-	Runtime      string            `json:"runtime,omitempty"` // "python3", "go" or "exec", with Source
-	Image        string            `json:"image,omitempty"`   // container image, as written
+	Runtime      string            `json:"runtime,omitempty"` // "python3", "go", "exec" or "wasm", with Source
+	Image        string            `json:"image,omitempty"`   // reference of a container image that is the function; the path in it is absolute
+	Base         string            `json:"base,omitempty"`    // reference of the image that Source is put on; "" is the files of the host
+	Digest       string            `json:"digest,omitempty"`  // of the manifest that Image or Base stood for when the run began
+	Server       string            `json:"server,omitempty"`  // protocol that Image speaks: "" is ainur's, "http" and "unix" are Ilúvatar's
 	Source       string            `json:"source,omitempty"`  // absolute path of a folder (of a file for exec)
 	SourceSHA256 string            `json:"source_sha256,omitempty"`
 	Memory       Bytes             `json:"memory"`

@@ -51,6 +51,9 @@ type Isolation struct {
 
 // New prepares this host, as far as this user may.
 func New(o Options) (*Isolation, error) {
+	if o.Container.Network == "host" { // which is what sandboxes have when nothing says otherwise
+		o.Container.Network = ""
+	}
 	i := &Isolation{options: o, name: rand.Text()[:8], roots: roots{byCode: map[string]*root{}}, zygotes: zygotes{byCode: map[string]*nursery{}}}
 	if err := os.MkdirAll(i.rootAt(), 0o755); err != nil {
 		return nil, err

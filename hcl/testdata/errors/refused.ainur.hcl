@@ -11,13 +11,12 @@ cluster "c" {
 }
 
 worker "w" {
-  on        = cluster.c.host.h
-  isolation = "containerd" # ERROR: this version cannot run isolation "containerd" in worker "w" yet
-  queue     = "mqfq"       # ERROR: this version cannot run queue "mqfq" in worker "w" yet
+  on    = cluster.c.host.h
+  queue = "mqfq" # ERROR: this version cannot run queue "mqfq" in worker "w" yet
 }
 
 function "f" {
-  image   = "docker.io/x" # ERROR: this version cannot run image of function "f" yet
+  builtin = "hello"
   memory  = "64MiB"
   compute = ["gpu"] # ERROR: this version cannot run compute "gpu" in function "f" yet
 }

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/containerd"
+	"github.com/ainur-faas/ainur/agent/sandbox/process"
+	"github.com/ainur-faas/ainur/agent/sandbox/wasm"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// openStore is the images of this host.
+func openStore() (*oci.Store, error) {
+	dir, err := oci.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
+	return oci.Open(dir)
+}
+
+// openIsolation is what a worker makes its sandboxes with, below dir.
+func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store *oci.Store, log *slog.Logger) (sandbox.Isolation, error) {
+	switch w.Isolation {
+	case "process":
+		return process.New(process.Options{
+			Dir: dir, RunID: runID, Container: w.Container, Log: log,
+			Layers: func(ctx context.Context, digest string) ([]string, error) {
+				root, err := store.Unpack(ctx, digest)
+				return root.Layers, err
+			},
+		})
+	case "containerd":
+		return containerd.New(ctx, containerd.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
+	case "wasm":
+		dir, err := oci.DefaultDir()
+		if err != nil {
+			return nil, err
+		}
+		return wasm.New(wasm.Options{CacheDir: filepath.Join(filepath.Dir(dir), "wasm"), Log: log})
+	default:
+		return nil, fmt.Errorf("this version has no isolation %q", w.Isolation)
+	}
+}
+
+// reclaim removes what the agents of these workers have left of a run.
+func reclaim(runID, dir string, workers []spec.Worker) (removed []string, err error) {
+	var errs []error
+	type kind struct{ isolation, socket string }
+	seen := map[kind]bool{}
+	for _, w := range workers {
+		k := kind{w.Isolation, w.Container.Socket}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		isolation, err := openIsolation(context.Background(), w, dir, runID, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		names, err := isolation.Reclaim()
+		removed = append(removed, names...)
+		errs = append(errs, err, isolation.Close())
+	}
+	return removed, errors.Join(errs...)
+}
