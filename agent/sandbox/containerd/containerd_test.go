@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/image/ocitest"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/containerd"
 	"github.com/ainur-faas/ainur/agent/sandbox/containerd/containerdtest"
@@ -56,6 +57,12 @@ func TestConformance(t *testing.T) {
 			testenv.Require(t, runtime)
 			sandboxtest.Run(t, func(t *testing.T) sandbox.Isolation {
 				return open(t, spec.Container{Socket: socket, OCIRuntime: string(runtime)}, nil)
+			})
+			t.Run("image", func(t *testing.T) {
+				store, digest := ocitest.Python(t)
+				sandboxtest.RunOn(t, digest, func(t *testing.T) sandbox.Isolation {
+					return open(t, spec.Container{Socket: socket, OCIRuntime: string(runtime)}, store)
+				})
 			})
 			if left, err := containerd.List(t.Context(), socket); err != nil || len(left) > 0 {
 				t.Errorf("left: %v, %v", left, err)

@@ -75,11 +75,24 @@ func (i *Isolation) root(ctx context.Context, image string) (*root, error) {
 // importTimeout bounds the import of an image.
 const importTimeout = 10 * time.Minute
 
+// folders are what a root filesystem has beside the files of an image or a host.
+var folders = []string{"/ainur", "/dev", "/proc", "/run", "/sys", "/tmp"}
+
 // hostRoot is the files of this host, as a sandbox sees them that has no image.
 func (i *Isolation) hostRoot() (*root, error) {
 	entries, err := os.ReadDir("/")
 	if err != nil {
 		return nil, err
+	}
+	for _, dir := range append(folders, shim.Mountpoints.Folders...) { // crun fails when two containers make one at the same time
+		if err := os.MkdirAll(filepath.Join(i.host, dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for _, file := range shim.Mountpoints.Files {
+		if err := os.WriteFile(filepath.Join(i.host, file), nil, 0o644); err != nil {
+			return nil, err
+		}
 	}
 	r := &root{path: i.host, config: v1.Config{Env: []string{"PATH=" + os.Getenv("PATH")}}}
 	for _, e := range entries {
@@ -95,6 +108,9 @@ func (i *Isolation) hostRoot() (*root, error) {
 				return nil, err
 			}
 		case e.IsDir():
+			if err := os.Mkdir(filepath.Join(i.host, e.Name()), 0o755); err != nil {
+				return nil, err
+			}
 			r.binds = append(r.binds, specs.Mount{Type: "bind", Source: from, Destination: from, Options: []string{"rbind", "rprivate", "rro", "nosuid"}})
 		}
 	}
@@ -147,10 +163,9 @@ func skeleton() ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	var errs []error
-	for _, dir := range append([]string{"/dev", "/proc", "/sys", "/ainur"}, shim.Mountpoints.Folders...) {
+	for _, dir := range append(folders, shim.Mountpoints.Folders...) {
 		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(dir, "/") + "/", Mode: 0o755}))
 	}
-	errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}))
 	for _, file := range shim.Mountpoints.Files {
 		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Mode: 0o644}))
 	}

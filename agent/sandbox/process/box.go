@@ -40,6 +40,7 @@ type box struct {
 	socket    *net.UnixConn
 	frames    *link.Frames
 	stderr    link.Output
+	frozen    atomic.Bool   // by its cgroup
 	overLimit atomic.Bool   // ended by the watch, for its memory
 	done      chan struct{} // closed when the process has ended
 	remove    sync.Once
@@ -246,6 +247,7 @@ func (b *box) Freeze() error {
 	if !b.isolation.cgroups.Has("freezer") {
 		return syscall.Kill(-b.process.Pid, syscall.SIGSTOP)
 	}
+	b.frozen.Store(true)
 	return b.cgroup.Freeze()
 }
 
@@ -254,6 +256,7 @@ func (b *box) Thaw() error {
 	if !b.isolation.cgroups.Has("freezer") {
 		return syscall.Kill(-b.process.Pid, syscall.SIGCONT)
 	}
+	b.frozen.Store(false)
 	return b.cgroup.Thaw()
 }
 
@@ -264,6 +267,9 @@ func (b *box) Remove() error {
 		if b.process != nil {
 			if err := b.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				errs = append(errs, err)
+			}
+			if b.frozen.Load() { // else it does not end
+				errs = append(errs, b.cgroup.Thaw())
 			}
 			<-b.done
 			if !b.isolation.namespaces { // else the kernel has ended what it started

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,16 +24,21 @@ import (
 
 // Run checks the isolations that open makes. Functions in Python are skipped, and
 // say so, where there is none.
-func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) {
+func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) { RunOn(t, "", open) }
+
+// RunOn is Run with functions in Python on an image, by its digest in the store of
+// the isolation, rather than on the files of the host.
+func RunOn(t *testing.T, image string, open func(*testing.T) sandbox.Isolation) {
 	for name, test := range map[string]func(*suite){
 		"invoke": invoke, "user error": userError, "import fails": importFails, "ends at import": endsAtImport,
 		"ends in the middle": ends, "never answers": neverAnswers, "never ready": neverReady, "prints 100 MB": prints,
 		"eats memory": eats, "result too large": resultTooLarge, "arguments too large": argsTooLarge, "result is no JSON": notJSON, "frame without JSON": notJSONFrame,
 		"garbage": garbage, "closes its socket": closesSocket, "leaves a child": leavesChild, "ends before its child": endsBeforeChild, "no executable": noExecutable, "many at once": many,
 		"dies while idle": diesIdle, "environment": environment, "remove": remove,
+		"freeze": freeze, "1 000 in flight": thousand,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &suite{T: t, isolation: open(t)}
+			s := &suite{T: t, isolation: open(t), image: image}
 			test(s)
 		})
 	}
@@ -41,14 +47,19 @@ func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) {
 type suite struct {
 	*testing.T
 	isolation sandbox.Isolation
+	image     string // of functions in Python
 	made      int
 }
 
 // python is a function with this main.py.
 func (s *suite) python(source string) sandbox.Config {
 	s.Helper()
-	testenv.Require(s, testenv.Python)
-	return s.code("python3", "main.py", source, 0o644)
+	if s.image == "" {
+		testenv.Require(s, testenv.Python)
+	}
+	c := s.code("python3", "main.py", source, 0o644)
+	c.Image = s.image
+	return c
 }
 
 // shell is an executable that does not speak the protocol.
@@ -317,7 +328,7 @@ func closesSocket(s *suite) {
 }
 
 func leavesChild(s *suite) {
-	b := s.must(s.python("import subprocess\ndef main(args):\n    return subprocess.Popen(['sleep', '600'], start_new_session=True).pid > 0\n"))
+	b := s.must(s.python("import subprocess, sys\ndef main(args):\n    return subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True).pid > 0\n"))
 	s.works(b, `{}`, `true`)
 	began := time.Now()
 	if err := b.Remove(); err != nil {
@@ -362,6 +373,56 @@ func many(s *suite) {
 			}
 			if err := b.Remove(); err != nil {
 				s.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// freeze stops what runs between invocations, keeps its memory, and lets it go on.
+func freeze(s *suite) {
+	b := s.must(s.python("import threading, time\nn = 0\ndef count():\n    global n\n    while True: n += 1; time.sleep(0.001)\nthreading.Thread(target=count, daemon=True).start()\ndef main(args):\n    return n\n"))
+	for range 3 {
+		if err := b.Freeze(); err != nil {
+			s.Fatal(err)
+		}
+		used := b.CPU()
+		time.Sleep(100 * time.Millisecond)
+		if more := b.CPU() - used; used >= 0 && more > 5*time.Millisecond {
+			s.Errorf("it used %v of processor time while it was frozen", more)
+		}
+		if err := b.Thaw(); err != nil {
+			s.Fatal(err)
+		}
+		if _, err := s.invoke(b, `{}`); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if err := b.Freeze(); err != nil { // a frozen one can be removed
+		s.Fatal(err)
+	}
+	if err := b.Remove(); err != nil {
+		s.Error(err)
+	}
+	s.endsSoon(b)
+}
+
+// thousand keeps 1 000 invocations waiting for a few sandboxes: none is lost, and
+// each has its own answer.
+func thousand(s *suite) {
+	const inFlight, sandboxes = 1000, 4
+	idle := make(chan sandbox.Sandbox, sandboxes)
+	for range sandboxes {
+		idle <- s.must(s.python("def main(args):\n    return args['n']\n"))
+	}
+	var group sync.WaitGroup
+	for n := range inFlight {
+		group.Go(func() {
+			b := <-idle
+			r, err := s.invoke(b, fmt.Sprintf(`{"n":%d}`, n))
+			idle <- b
+			if err != nil || string(r.Result) != strconv.Itoa(n) {
+				s.Errorf("invocation %d: %s, %v", n, r.Result, err)
 			}
 		})
 	}
