@@ -82,7 +82,7 @@ func checkSource(runtime, path string) error {
 		return fmt.Errorf("%s does not exist", path)
 	case err != nil:
 		return err
-	case runtime == "exec", runtime == "wasm":
+	case runtime == "exec", runtime == "wasm" && !info.IsDir():
 		if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 && runtime == "exec" {
 			return fmt.Errorf("%s is not an executable file", path)
 		}
@@ -90,7 +90,7 @@ func checkSource(runtime, path string) error {
 	case !info.IsDir():
 		return fmt.Errorf("%s is not a folder, which runtime %s needs", path, runtime)
 	}
-	pattern := map[string]string{"python3": "main.py", "go": "*.go"}[runtime]
+	pattern := map[string]string{"python3": "main.py", "go": "*.go", "wasm": "*.go"}[runtime]
 	if found, err := filepath.Glob(filepath.Join(path, pattern)); err != nil || len(found) == 0 {
 		return fmt.Errorf("%s holds no %s, which runtime %s needs", path, pattern, runtime)
 	}

@@ -22,10 +22,21 @@ const module = "github.com/ainur-faas/ainur"
 // It is part of the executable, so it must not change from build to build.
 const sdkFolder = ".ainur-sdk"
 
-// stageGo builds the main package in folder and packs the executable. The build
+// target is what go build makes of a main package.
+type target struct {
+	name string // of the file
+	env  []string
+}
+
+var (
+	native      = target{shim.Executable, []string{"GOOS=linux"}}
+	webAssembly = target{"function.wasm", []string{"GOOS=wasip1", "GOARCH=wasm"}}
+)
+
+// stageGo builds the main package in folder and packs what comes of it. The build
 // sees the SDK of this binary, and a go.mod that requires it, through an
 // overlay: it needs no network for them and writes nothing into the folder.
-func stageGo(ctx context.Context, folder string) ([]byte, error) {
+func stageGo(ctx context.Context, folder string, t target) ([]byte, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, errors.New("a go function is built where the experiment is, and there is no go on the PATH here")
 	}
@@ -38,20 +49,20 @@ func stageGo(ctx context.Context, folder string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	executable := filepath.Join(work, shim.Executable)
-	if _, err := run(ctx, folder, "build", "-mod=readonly", "-overlay="+overlay, "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", executable, "."); err != nil {
+	executable := filepath.Join(work, t.name)
+	if _, err := run(ctx, folder, t.env, "build", "-mod=readonly", "-overlay="+overlay, "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", executable, "."); err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(executable); err != nil || info.Mode()&0o100 == 0 {
 		return nil, errors.Join(fmt.Errorf("%s is no main package: a go function has func main, which calls fn.Serve", folder), err)
 	}
-	return packFile(executable)
+	return packFile(executable, t.name)
 }
 
 // overlay writes to work what the build of folder is to see and is not there,
 // and returns the file that tells go build of it.
 func overlay(ctx context.Context, folder, work string) (string, error) {
-	out, err := run(ctx, folder, "env", "GOMOD")
+	out, err := run(ctx, folder, nil, "env", "GOMOD")
 	if err != nil {
 		return "", err
 	}
@@ -75,7 +86,7 @@ func overlay(ctx context.Context, folder, work string) (string, error) {
 	if err := virtual(own, "go.mod", content); err != nil {
 		return "", err
 	}
-	if _, err := run(ctx, folder, "mod", "edit", "-require="+module+"@v0.0.0", "-replace="+module+"=./"+sdkFolder, replace[own]); err != nil {
+	if _, err := run(ctx, folder, nil, "mod", "edit", "-require="+module+"@v0.0.0", "-replace="+module+"=./"+sdkFolder, replace[own]); err != nil {
 		return "", err
 	}
 	sdk := filepath.Join(filepath.Dir(own), sdkFolder)
@@ -105,10 +116,10 @@ func overlay(ctx context.Context, folder, work string) (string, error) {
 }
 
 // run runs go in folder; what it says against the code is the error.
-func run(ctx context.Context, folder string, args ...string) ([]byte, error) {
+func run(ctx context.Context, folder string, env []string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off"), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

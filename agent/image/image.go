@@ -36,6 +36,7 @@ const (
 //	python3  the folder as it is, with main.py
 //	go       the executable "function", built from the folder
 //	exec     the folder with the executable "function", or that file alone
+//	wasm     the module "function.wasm", which is the file, or built from the folder
 //
 // Errors are the user's to mend and say how.
 func Stage(ctx context.Context, f spec.Function) (code []byte, digest string, err error) {
@@ -49,9 +50,13 @@ func Stage(ctx context.Context, f spec.Function) (code []byte, digest string, er
 	case f.Runtime == "go" && !info.IsDir():
 		err = fmt.Errorf("%s is no folder: a go function is the folder of a main package", f.Source)
 	case f.Runtime == "go":
-		code, err = stageGo(ctx, f.Source)
+		code, err = stageGo(ctx, f.Source, native)
+	case f.Runtime == "wasm" && info.IsDir():
+		code, err = stageGo(ctx, f.Source, webAssembly)
+	case f.Runtime == "wasm":
+		code, err = packFile(f.Source, webAssembly.name)
 	case f.Runtime == "exec" && !info.IsDir():
-		code, err = packFile(f.Source)
+		code, err = packFile(f.Source, shim.Executable)
 	case f.Runtime == "exec":
 		code, err = stageFolder(f.Source, shim.Executable, "an exec function is an executable, or a folder with one named function")
 	default:
@@ -82,8 +87,8 @@ func stageFolder(folder, entry, want string) ([]byte, error) {
 	return pack(folder)
 }
 
-// packFile is the archive of one executable file.
-func packFile(path string) ([]byte, error) {
+// packFile is the archive of one file under this name.
+func packFile(path, name string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -91,7 +96,7 @@ func packFile(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > MaxSize {
 		return nil, fmt.Errorf("%s is no file of at most %d MiB", path, MaxSize>>20)
 	}
-	return archive(func(w *tar.Writer) error { return add(w, path, shim.Executable, 0o755) })
+	return archive(func(w *tar.Writer) error { return add(w, path, name, 0o755) })
 }
 
 // pack is the archive of a folder, without what Python and git leave in it. A
