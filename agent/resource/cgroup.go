@@ -89,13 +89,30 @@ func (c Cgroups) Create(id string, l Limits) (_ Cgroup, err error) {
 		}
 	}
 	if c.Has("memory") {
-		name := "memory.usage_in_bytes"
-		if c.version == "v2" {
-			name = "memory.current"
-		}
-		g.usage, err = os.Open(filepath.Join(g.folders["memory"], name))
+		g.usage, err = os.Open(g.usageFile())
 	}
 	return g, err
+}
+
+// Open is the cgroup called id that another, such as a container's daemon, has made.
+func (c Cgroups) Open(id string) Cgroup {
+	g := Cgroup{of: c, folders: map[string]string{}}
+	for controller, parent := range c.parents {
+		g.folders[controller] = filepath.Join(parent, id)
+	}
+	if c.Has("memory") {
+		g.usage, _ = os.Open(g.usageFile()) // where it is not there, nor is what it would tell
+	}
+	return g
+}
+
+// usageFile tells the memory in use.
+func (g Cgroup) usageFile() string {
+	name := "memory.usage_in_bytes"
+	if g.of.version == "v2" {
+		name = "memory.current"
+	}
+	return filepath.Join(g.folders["memory"], name)
 }
 
 // unique is the folders of a map by controller, each once: in v2 they are one.

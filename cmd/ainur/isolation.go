@@ -10,6 +10,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/containerd"
+	"github.com/ainur-faas/ainur/agent/sandbox/docker"
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/wasm"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -37,6 +38,8 @@ func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store 
 		})
 	case "containerd":
 		return containerd.New(ctx, containerd.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
+	case "docker":
+		return docker.New(docker.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
 	case "wasm":
 		dir, err := oci.DefaultDir()
 		if err != nil {

@@ -109,7 +109,7 @@ var platform = []*Block{
 		Attrs: []Attr{
 			{Name: "on", Type: ref("host"), Required: true, Doc: "its host, or a list of exactly one"},
 			{
-				Name: "isolation", Type: enum("process", "wasm", "containerd", "docker").lacking(Live, "docker"),
+				Name: "isolation", Type: enum("process", "wasm", "containerd", "docker"),
 				Default: `"process"`, Doc: "what a sandbox is made of",
 			},
 			{Name: "cores", Type: positive(Number), Doc: "capacity; default: the logical cores of the host"},

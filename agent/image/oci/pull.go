@@ -223,6 +223,11 @@ func onScratch(config v1.Config, layers ...func() (v1.Layer, error)) (v1.Image, 
 	return with(image, layers...)
 }
 
+// New is an image of the tar layer alone.
+func New(config v1.Config, layer []byte) (v1.Image, error) {
+	return onScratch(config, bytesLayer(layer))
+}
+
 // Append is an image with the tar layer on top.
 func Append(image v1.Image, layer []byte) (v1.Image, error) { return with(image, bytesLayer(layer)) }
 

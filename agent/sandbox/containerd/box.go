@@ -15,6 +15,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 )
 
@@ -42,9 +43,6 @@ func (b *box) home() string { return filepath.Join(b.isolation.homes(), b.key) }
 // socketFolder is what the sandbox sees of it.
 func (b *box) socketFolder() string { return filepath.Join(b.home(), "run") }
 
-// pidsLimit is how many processes and threads a sandbox may have.
-const pidsLimit = 512
-
 // start makes the container and starts it. Whatever it has made, Remove removes,
 // also after an error.
 func (b *box) start(ctx context.Context) error {
@@ -63,7 +61,7 @@ func (b *box) start(ctx context.Context) error {
 	if b.listener, err = link.Listen(b.socketFolder()); err != nil {
 		return err
 	}
-	if b.cgroup, err = i.cgroups.Create(b.config.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: pidsLimit}); err != nil {
+	if b.cgroup, err = i.cgroups.Create(b.config.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
 		return err
 	}
 	if err := i.creations.acquire(ctx); err != nil {

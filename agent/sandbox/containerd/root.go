@@ -1,15 +1,11 @@
 package containerd
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -25,6 +21,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/shim"
 )
 
@@ -75,16 +72,13 @@ func (i *Isolation) root(ctx context.Context, image string) (*root, error) {
 // importTimeout bounds the import of an image.
 const importTimeout = 10 * time.Minute
 
-// folders are what a root filesystem has beside the files of an image or a host.
-var folders = []string{"/ainur", "/dev", "/proc", "/run", "/sys", "/tmp"}
-
 // hostRoot is the files of this host, as a sandbox sees them that has no image.
 func (i *Isolation) hostRoot() (*root, error) {
-	entries, err := os.ReadDir("/")
+	host, err := container.FindHost()
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range append(folders, shim.Mountpoints.Folders...) { // crun fails when two containers make one at the same time
+	for _, dir := range append(host.Folders, container.Folders...) { // crun fails when two containers make one at the same time
 		if err := os.MkdirAll(filepath.Join(i.host, dir), 0o755); err != nil {
 			return nil, err
 		}
@@ -94,25 +88,14 @@ func (i *Isolation) hostRoot() (*root, error) {
 			return nil, err
 		}
 	}
-	r := &root{path: i.host, config: v1.Config{Env: []string{"PATH=" + os.Getenv("PATH")}}}
-	for _, e := range entries {
-		from := "/" + e.Name()
-		switch {
-		case slices.Contains(shim.HostHidden, e.Name()):
-		case e.Type()&os.ModeSymlink != 0:
-			target, err := os.Readlink(from)
-			if err == nil {
-				err = os.Symlink(target, filepath.Join(i.host, e.Name()))
-			}
-			if err != nil {
-				return nil, err
-			}
-		case e.IsDir():
-			if err := os.Mkdir(filepath.Join(i.host, e.Name()), 0o755); err != nil {
-				return nil, err
-			}
-			r.binds = append(r.binds, specs.Mount{Type: "bind", Source: from, Destination: from, Options: []string{"rbind", "rprivate", "rro", "nosuid"}})
+	for name, target := range host.Links {
+		if err := os.Symlink(target, filepath.Join(i.host, name)); err != nil {
+			return nil, err
 		}
+	}
+	r := &root{path: i.host, config: v1.Config{Env: []string{"PATH=" + os.Getenv("PATH")}}}
+	for _, dir := range host.Folders {
+		r.binds = append(r.binds, specs.Mount{Type: "bind", Source: dir, Destination: dir, Options: []string{"rbind", "rprivate", "rro", "nosuid"}})
 	}
 	return r, nil
 }
@@ -131,7 +114,7 @@ func (i *Isolation) imageRoot(ctx context.Context, image string) (*root, error) 
 	if err != nil {
 		return nil, err
 	}
-	skeleton, err := skeleton()
+	skeleton, err := container.Skeleton(container.Host{})
 	if err != nil {
 		return nil, err
 	}
@@ -156,20 +139,6 @@ func (i *Isolation) imageRoot(ctx context.Context, image string) (*root, error) 
 	labels["containerd.io/gc.root"] = time.Now().UTC().Format(time.RFC3339) // else it would be collected
 	r.mounts, err = i.client.SnapshotService(i.snapshotter).View(ctx, i.name+"-"+manifest, identity.ChainID(layers).String(), snapshots.WithLabels(labels))
 	return r, err
-}
-
-// skeleton is a layer with what things are mounted on.
-func skeleton() ([]byte, error) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	var errs []error
-	for _, dir := range append(folders, shim.Mountpoints.Folders...) {
-		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(dir, "/") + "/", Mode: 0o755}))
-	}
-	for _, file := range shim.Mountpoints.Files {
-		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Mode: 0o644}))
-	}
-	return b.Bytes(), errors.Join(append(errs, w.Close())...)
 }
 
 // importImage puts those blobs of an image of the store into the daemon that are

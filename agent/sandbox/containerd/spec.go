@@ -13,10 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	ours "github.com/ainur-faas/ainur/agent/image/oci"
-	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/shim"
-	"github.com/ainur-faas/ainur/agent/shim/wire"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -55,7 +53,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 		s.Root.Path = r.path
 	}
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
-	s.Process.Env = i.environment(b, r, env)
+	s.Process.Env = container.Environment(r.config.Env, env, f)
 	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, c.ID)
 	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(f.Memory)), Swap: ptr(int64(f.Memory))}
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool {
@@ -73,26 +71,6 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 // temporary is a filesystem in memory, which counts as the sandbox's.
 func temporary(at string, size spec.Bytes) specs.Mount {
 	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: at, Options: []string{"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", size)}}
-}
-
-// environment is that of the image, of every sandbox, of its command and of the function.
-func (i *Isolation) environment(b *box, r *root, command []string) []string {
-	env := []string{"PATH=" + ours.Path, "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}
-	own := []string{wire.Socket + "=" + path.Join(shim.InsideRun, link.SocketName)}
-	for name, value := range b.config.Function.Env {
-		own = append(own, name+"="+value)
-	}
-	last := map[string]string{} // of a name that is there twice, the last counts
-	for _, v := range slices.Concat(env, r.config.Env, command, own) {
-		name, _, _ := strings.Cut(v, "=")
-		last[name] = v
-	}
-	all := make([]string, 0, len(last))
-	for _, v := range last {
-		all = append(all, v)
-	}
-	slices.Sort(all)
-	return all
 }
 
 func ptr[T any](v T) *T { return &v }

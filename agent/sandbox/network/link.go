@@ -187,12 +187,9 @@ func withoutIPv6(link string) error {
 	return setting(filepath.Join("ipv6/conf", link, "disable_ipv6"), "1")
 }
 
-// settings is where the kernel shows those of the reading thread's namespace.
-const settings = "/proc/sys/net"
-
-// setting sets one that a kernel may lack.
+// setting sets one of the thread's namespace, which the kernel may lack.
 func setting(name, value string) error {
-	err := os.WriteFile(filepath.Join(settings, name), []byte(value), 0)
+	err := os.WriteFile(filepath.Join(settingsDir, name), []byte(value), 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

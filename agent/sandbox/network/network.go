@@ -255,8 +255,7 @@ func (p *Pool) Close() error {
 		for _, n := range p.all {
 			links = append(links, n.link)
 		}
-		_, err := unpinAll(p.owner.pins(p.dir))
-		p.closeErr = errors.Join(err, p.host.deleteLinks(links), p.host.close())
+		p.closeErr = errors.Join(p.host.deleteLinks(links), unpinAll(p.owner.pins(p.dir)), p.host.close())
 	})
 	return p.closeErr
 }

@@ -96,32 +96,25 @@ func unpin(path string) error {
 	return nil
 }
 
-// unpinAll removes the folder of an owner's pins with all of them, and returns
-// the paths of the pins.
-func unpinAll(dir string) (unpinned []string, err error) {
+// unpinAll removes the folder of an owner's pins with all of them.
+func unpinAll(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	errs := []error{err}
 	for _, e := range entries {
-		pin := filepath.Join(dir, e.Name())
-		if err := unpin(pin); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		unpinned = append(unpinned, pin)
+		errs = append(errs, unpin(filepath.Join(dir, e.Name())))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return unpinned, err
+		return err
 	}
 	if err := os.Remove(dir); err != nil {
-		return unpinned, err
+		return err
 	}
-	switch err := os.Remove(filepath.Dir(dir)); { // the run's, when this was its last
-	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, fs.ErrNotExist):
-		return unpinned, nil
-	default:
-		return unpinned, err
+	// The folder of the run goes with its last owner.
+	if err := os.Remove(filepath.Dir(dir)); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
+	return nil
 }

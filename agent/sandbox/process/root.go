@@ -12,7 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/shim"
 )
 
@@ -53,7 +55,7 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 		if s.layers, err = i.options.Layers(ctx, c.Image); err != nil {
 			return nil, err
 		}
-		interpreter, path = shim.ImagePython, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+		interpreter, path = shim.ImagePython, oci.Path
 	}
 	made := &root{}
 	if made.argv, made.env, s.binds, err = shim.Inside(c.Function, c.Code, i.options.Dir, interpreter); err != nil {
@@ -157,29 +159,22 @@ func pivot(dir string) error {
 
 // host is the files of this host below at, but what is hidden.
 func (s rootSpec) host(at string) error {
-	entries, err := os.ReadDir("/")
+	host, err := container.FindHost()
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		from, to := "/"+e.Name(), filepath.Join(at, e.Name())
-		switch {
-		case slices.Contains(shim.HostHidden, e.Name()):
-		case e.Type()&os.ModeSymlink != 0:
-			target, err := os.Readlink(from)
-			if err == nil {
-				err = os.Symlink(target, to)
-			}
-			if err != nil {
-				return err
-			}
-		case e.IsDir():
-			if err := os.Mkdir(to, 0o755); err != nil {
-				return err
-			}
-			if err := mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-				return err
-			}
+	for _, from := range host.Folders {
+		to := filepath.Join(at, from)
+		if err := os.Mkdir(to, 0o755); err != nil {
+			return err
+		}
+		if err := mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return err
+		}
+	}
+	for name, target := range host.Links {
+		if err := os.Symlink(target, filepath.Join(at, name)); err != nil {
+			return err
 		}
 	}
 	return s.skeleton(at)

@@ -37,12 +37,7 @@ func Start(t testing.TB) (socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		unmountBelow(t, dir)
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { Remove(t, dir) })
 	file := filepath.Join(dir, "config.toml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, config, dir), 0o600); err != nil {
 		t.Fatal(err)
@@ -83,8 +78,8 @@ func Start(t testing.TB) (socket string) {
 	}
 }
 
-// unmountBelow lets go of what the daemon has mounted.
-func unmountBelow(t testing.TB, dir string) {
+// Remove removes the folder of a daemon that has ended, with what it has mounted there.
+func Remove(t testing.TB, dir string) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -94,5 +89,8 @@ func unmountBelow(t testing.TB, dir string) {
 		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
 			_ = unix.Unmount(fields[4], unix.MNT_DETACH) // RemoveAll tells
 		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,90 @@
+// Package container is what containers have in common, whichever daemon makes them.
+package container
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/shim"
+	"github.com/ainur-faas/ainur/agent/shim/wire"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// PIDs is how many processes and threads a sandbox may have.
+const PIDs = 512
+
+// Folders are what a root filesystem has beside the files of an image or a host.
+var Folders = append([]string{"/ainur", "/dev", "/proc", "/run", "/sys", "/tmp"}, shim.Mountpoints.Folders...)
+
+// Host is the files of this host, as a sandbox sees them that has no image.
+type Host struct {
+	Folders []string          // to bind: /usr, /etc ...
+	Links   map[string]string // symbolic links to make: /bin to usr/bin
+}
+
+// FindHost looks at what is in the root of this host.
+func FindHost() (h Host, err error) {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return h, err
+	}
+	h.Links = map[string]string{}
+	for _, e := range entries {
+		name := "/" + e.Name()
+		switch {
+		case slices.Contains(shim.HostHidden, e.Name()):
+		case e.Type()&os.ModeSymlink != 0:
+			if h.Links[name], err = os.Readlink(name); err != nil {
+				return h, err
+			}
+		case e.IsDir():
+			h.Folders = append(h.Folders, name)
+		}
+	}
+	return h, nil
+}
+
+// Skeleton is a layer of an image, as a tar, with what things are mounted on, and
+// those of the host where h has any.
+func Skeleton(h Host) ([]byte, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	var errs []error
+	add := func(kind byte, name, link string, mode int64) {
+		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: kind, Name: strings.TrimPrefix(name, "/"), Linkname: link, Mode: mode}))
+	}
+	for _, dir := range slices.Concat(Folders, h.Folders) {
+		add(tar.TypeDir, dir+"/", "", 0o755)
+	}
+	for _, file := range shim.Mountpoints.Files {
+		add(tar.TypeReg, file, "", 0o644)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Links)) {
+		add(tar.TypeSymlink, name, h.Links[name], 0o777)
+	}
+	return b.Bytes(), errors.Join(append(errs, w.Close())...)
+}
+
+// Environment is that of an image, of the command in it and of the function; where
+// several have a variable, the last of them counts.
+func Environment(image, command []string, f spec.Function) []string {
+	env := []string{"PATH=" + oci.Path, "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}
+	own := []string{wire.Socket + "=" + path.Join(shim.InsideRun, link.SocketName)}
+	for name, value := range f.Env {
+		own = append(own, name+"="+value)
+	}
+	last := map[string]string{}
+	for _, v := range slices.Concat(env, image, command, own) {
+		name, _, _ := strings.Cut(v, "=")
+		last[name] = v
+	}
+	return slices.Sorted(maps.Values(last))
+}
