@@ -157,15 +157,23 @@ func (g Cgroup) Start(attributes *syscall.SysProcAttr, start func() error) (err 
 	return start()
 }
 
-// Files are the files to which a process writes "0" to be in the cgroup, for one
-// that may not open them itself. The caller closes them.
-func (g Cgroup) Files() (files []*os.File, err error) {
+// JoinFiles are the paths to which a process of one thread writes "0" to be in the cgroup.
+func (g Cgroup) JoinFiles() (paths []string) {
 	name := "tasks" // see Start
 	if g.of.version == "v2" {
 		name = "cgroup.procs"
 	}
 	for _, dir := range unique(g.folders) {
-		f, openErr := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	return paths
+}
+
+// Files are the JoinFiles, open, for a process that may not open them itself. The
+// caller closes them.
+func (g Cgroup) Files() (files []*os.File, err error) {
+	for _, path := range g.JoinFiles() {
+		f, openErr := os.OpenFile(path, os.O_WRONLY, 0)
 		if openErr != nil {
 			return files, openErr
 		}

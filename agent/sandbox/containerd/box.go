@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
@@ -81,7 +82,12 @@ func (b *box) start(ctx context.Context) error {
 
 func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error) {
 	i := b.isolation
-	b.container, err = i.client.NewContainer(ctx, b.key, containerd.WithSpec(spec), i.runtime.container(), containerd.WithContainerLabels(i.labels(b.config.ID)))
+	binary, err := i.runtime.binary(b)
+	if err != nil {
+		return err
+	}
+	runtime := containerd.WithRuntime(shimName, &options.Options{BinaryName: binary})
+	b.container, err = i.client.NewContainer(ctx, b.key, containerd.WithSpec(spec), runtime, containerd.WithContainerLabels(i.labels(b.config.ID)))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -97,33 +98,49 @@ func endSockets() (left string, err error) {
 
 // openSockets says which sockets are in the thread's namespace, of any family
 // and those that wait for late packets, too. "" is none.
-func openSockets() (string, error) {
-	b, err := os.ReadFile(filepath.Join(ofThread, "sockstat"))
+func openSockets() (left string, err error) {
+	protocols, err := os.ReadFile(filepath.Join(ofThread, "protocols"))
 	if err != nil {
 		return "", err
 	}
-	return parseSockets(string(b))
+	sockstat, err := os.ReadFile(filepath.Join(ofThread, "sockstat"))
+	if err != nil {
+		return "", err
+	}
+	return parseSockets(string(protocols), string(sockstat))
 }
 
-// parseSockets reads proc(5) net/sockstat, of which these lines count what is
-// in the namespace: "sockets: used N" and "TCP: inuse N orphan N tw N ...".
-func parseSockets(sockstat string) (left string, err error) {
-	var used, inUse, orphans, waiting int
-	counted := 0
-	for line := range strings.Lines(sockstat) {
-		n, _ := fmt.Sscanf(line, "sockets: used %d", &used)
-		counted += n
-		n, _ = fmt.Sscanf(line, "TCP: inuse %d orphan %d tw %d", &inUse, &orphans, &waiting)
-		counted += n
+// parseSockets reads net/protocols of proc(5), with a header and lines such as
+// "TCP 2304 1 ...", of which the third column counts the sockets; and
+// net/sockstat, with "TCP: inuse 0 orphan 0 tw 1 ...", of which tw counts the
+// connections that wait. The other numbers are the whole host's, or late: the
+// total goes down only when the kernel has freed a socket.
+func parseSockets(protocols, sockstat string) (left string, err error) {
+	var found []string
+	header, lines, _ := strings.Cut(protocols, "\n")
+	if f := strings.Fields(header); len(f) < 3 || f[2] != "sockets" {
+		return "", fmt.Errorf("read the number of sockets: unexpected %q", header)
 	}
-	switch {
-	case counted != 4:
-		return "", fmt.Errorf("read the number of sockets: unexpected %q", sockstat)
-	case used == 0 && inUse == 0 && waiting == 0: // orphans are the whole host's
+	for line := range strings.Lines(lines) {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			return "", fmt.Errorf("read the number of sockets: unexpected %q", line)
+		}
+		if n, err := strconv.Atoi(f[2]); err != nil || n > 0 {
+			found = append(found, f[2]+" "+f[0])
+		}
+	}
+	_, waiting, ok := strings.Cut(sockstat, " tw ")
+	if !ok {
+		return "", fmt.Errorf("read the number of waiting connections: unexpected %q", sockstat)
+	}
+	if waiting, _, _ = strings.Cut(waiting, " "); waiting != "0" {
+		found = append(found, waiting+" waiting")
+	}
+	if len(found) == 0 {
 		return "", nil
-	default:
-		return fmt.Sprintf("%d sockets, %d connections, %d closed a moment ago", used, inUse, waiting), nil
 	}
+	return "sockets: " + strings.Join(found, ", "), nil
 }
 
 // forget empties what the thread's namespace has learned of its neighbours and
@@ -146,7 +163,25 @@ func forget() error {
 			return fmt.Errorf("forget the neighbour %v: %w", n.IP, err)
 		}
 	}
-	return errors.Join(setting("ipv4/route/flush", "1"), setting("ipv6/route/flush", "1"))
+	return errors.Join(forgetPeers(), setting("ipv4/route/flush", "1"), setting("ipv6/route/flush", "1"))
+}
+
+// forgetPeers empties what TCP has learned of the speed of its peers.
+func forgetPeers() error {
+	const del, version = 2, 1 // TCP_METRICS_CMD_DEL, TCP_METRICS_GENL_VERSION of linux/tcp_metrics.h
+	family, err := netlink.GenlFamilyGet("tcp_metrics")
+	if errors.Is(err, unix.ENOENT) {
+		return nil // the kernel does not keep them
+	}
+	if err != nil {
+		return fmt.Errorf("find tcp_metrics: %w", err)
+	}
+	request := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
+	request.AddData(&nl.Genlmsg{Command: del, Version: version}) // of no peer: of all
+	if _, err := request.Execute(unix.NETLINK_GENERIC, 0); err != nil {
+		return fmt.Errorf("forget TCP metrics: %w", err)
+	}
+	return nil
 }
 
 // look returns the state of the thread's namespace.
@@ -183,6 +218,7 @@ func look() (s state, err error) {
 const (
 	laterOfLinks  = unix.IFF_RUNNING | unix.IFF_LOWER_UP | unix.IFF_DORMANT
 	laterOfRoutes = unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD
+	multicast     = "ff00::/8" // a route to it, too
 )
 
 func linkLines(h *netlink.Handle) (lines []string, err error) {
@@ -213,6 +249,9 @@ func routeLines(h *netlink.Handle) (lines []string, err error) {
 			return nil, err
 		}
 		for _, r := range all {
+			if r.Protocol == unix.RTPROT_KERNEL && r.Dst.String() == multicast {
+				continue
+			}
 			r.Flags &^= laterOfRoutes
 			lines = append(lines, fmt.Sprintf("route %v type %d priority %d mtu %d window %d rtt %d", r, r.Type, r.Priority, r.MTU, r.Window, r.Rtt))
 		}

@@ -5,10 +5,9 @@ import (
 	"slices"
 )
 
-// keep looks at released namespaces, fills the pool and deletes what is
-// doomed, in this order, until the pool is closed.
+// keep looks at released namespaces and fills the pool, in this order, until
+// the pool is closed.
 func (p *Pool) keep() {
-	defer close(p.kept)
 	for {
 		work := p.work()
 		if work == nil {
@@ -22,32 +21,47 @@ func (p *Pool) keep() {
 func (p *Pool) work() func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	full := len(p.ready) >= p.options.Size
 	switch {
 	case p.closed:
 		return nil
-	case full && len(p.released) > 0:
-		p.doomed = append(p.doomed, p.released...)
-		p.released = nil
-		return p.deletion()
 	case len(p.released) > 0:
 		n := p.released[0]
 		p.released = p.released[1:]
 		return func() { p.inspect(n) }
-	case !full && !p.starved:
+	case len(p.ready) < p.options.Size && !p.starved:
 		return p.fill
-	case len(p.doomed) > 0:
-		return p.deletion()
 	default:
-		return func() { <-p.wake }
+		return func() { <-p.toKeep }
 	}
 }
 
-// deletion takes all that is doomed, with p.mu held, and returns what deletes it.
-func (p *Pool) deletion() func() {
-	doomed := p.doomed
-	p.doomed = nil
-	return func() { p.delete(doomed) }
+// deleteDoomed deletes what is doomed, all of it at once, until the pool is
+// closed. It waits for the kernel most of the time, which keep need not do.
+func (p *Pool) deleteDoomed() {
+	for range p.toDelete {
+		p.mu.Lock()
+		doomed, closed := p.doomed, p.closed
+		p.doomed = nil
+		p.mu.Unlock()
+		if closed {
+			return
+		}
+		p.delete(doomed)
+	}
+}
+
+// doom has a namespace deleted. The caller holds p.mu.
+func (p *Pool) doom(n *node) {
+	p.doomed = append(p.doomed, n)
+	signal(p.toDelete)
+}
+
+// signal says that there may be work.
+func signal(work chan<- struct{}) {
+	select {
+	case work <- struct{}{}:
+	default: // it was said
+	}
 }
 
 // inspect makes a released namespace ready, or dooms it.
@@ -64,7 +78,7 @@ func (p *Pool) inspect(n *node) {
 	if err == nil && len(differences) == 0 {
 		p.ready = append(p.ready, n)
 	} else {
-		p.doomed = append(p.doomed, n)
+		p.doom(n)
 	}
 }
 

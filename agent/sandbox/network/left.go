@@ -63,7 +63,7 @@ func sweep(dir string, chosen func(owner) bool) (removed []string, err error) {
 	}
 	for _, o := range owners(dir) {
 		if chosen(o) {
-			errs = append(errs, unpinAll(o.pins(dir)))
+			errs = append(errs, h.unpinAll(o.pins(dir)))
 		}
 	}
 	for _, i := range items {

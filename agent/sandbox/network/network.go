@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,25 +17,29 @@ import (
 
 // Options of a Pool. RunID, Name and Log are required.
 type Options struct {
-	RunID  string       // labels links and pins, with Name; each is fit for a file name
-	Name   string       // of the user, unique in the run: agents of one run can share a host
-	Subnet netip.Prefix // the addresses, an IPv4 prefix of 16 to 30 bits; zero = the first free /16 of 10.64.0.0/10
-	Size   int          // namespaces kept ready, 0 = each is made on demand
-	Dir    string       // where namespaces are pinned; made if missing; "" = /run/ainur/netns
+	RunID string // labels links and pins, with Name; each is fit for a file name
+	Name  string // of the user, unique in the run: agents of one run can share a host
+	// Subnet has the addresses, an IPv4 prefix of 16 to 30 bits; zero = the first
+	// free /16 of 10.64.0.0/10. An address is free again a moment after Release.
+	Subnet netip.Prefix
+	// Size is how many namespaces are kept ready: so many are made ahead, and
+	// released ones are kept up to twice as many. 0 = each is made on demand.
+	Size int
+	Dir  string // where namespaces are pinned; made if missing; "" = /run/ainur/netns
 	// Outbound gives namespaces a default route through the host. Whether the
 	// host forwards and translates what comes that way is not the pool's business.
 	Outbound bool
 	// ReadOnlySettings is a promise that sandboxes cannot write to /proc/sys. Else
 	// a released namespace is used again only after its settings were compared, at
-	// the cost of some 4 ms of processor time.
+	// the cost of 4 ms of processor time, and of more when the host has hundreds.
 	ReadOnlySettings bool
 	Log              *slog.Logger
 }
 
 func (o Options) validate() error {
-	for what, value := range map[string]string{"run": o.RunID, "name": o.Name} {
-		if value == "" || value == "." || value == ".." || strings.ContainsAny(value, "/\x00") {
-			return fmt.Errorf("%s %q is not fit for a file name", what, value)
+	for _, label := range []struct{ what, value string }{{"run", o.RunID}, {"name", o.Name}} {
+		if v := label.value; v == "" || v == "." || v == ".." || strings.ContainsAny(v, "/\x00") {
+			return fmt.Errorf("%s %q is not fit for a file name", label.what, v)
 		}
 	}
 	if o.Size < 0 {
@@ -54,9 +57,10 @@ type Pool struct {
 	host     *host
 	settings settings
 
-	making sync.WaitGroup // calls of Get under way
-	wake   chan struct{}  // holds one when the keeper may have work; never closed
-	kept   chan struct{}  // closed by the keeper when it ends
+	making   sync.WaitGroup // calls of Get under way
+	keeping  sync.WaitGroup // what New has started
+	toKeep   chan struct{}  // holds one when there may be work for keep; never closed
+	toDelete chan struct{}  // holds one when there may be work for deleteDoomed; never closed
 
 	mu       sync.Mutex
 	closed   bool
@@ -65,7 +69,7 @@ type Pool struct {
 	free     []int   // places below next
 	all      []*node // made, and not deleted
 	ready    []*node
-	released []*node // to look at
+	released []*node // to look at; with ready no more than twice Size
 	doomed   []*node // to delete
 	starved  bool    // the last attempt to fill the pool failed: wait for a reason to try again
 
@@ -87,10 +91,14 @@ func New(o Options) (*Pool, error) {
 	}
 	p := &Pool{
 		options: o, owner: owner{o.RunID, o.Name}, dir: pinnedBelow(o.Dir), host: h,
-		wake: make(chan struct{}, 1), kept: make(chan struct{}),
+		toKeep: make(chan struct{}, 1), toDelete: make(chan struct{}, 1),
+	}
+	if err := h.alone(func() error { return claim(p.owner.pins(p.dir)) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("network: %w", err), h.close())
 	}
 	err = p.prepare()
-	go p.keep()
+	p.keeping.Go(p.keep)
+	p.keeping.Go(p.deleteDoomed)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("network: %w", err), p.Close())
 	}
@@ -99,9 +107,6 @@ func New(o Options) (*Pool, error) {
 
 // prepare makes the first bridge and fills the pool.
 func (p *Pool) prepare() error {
-	if err := os.MkdirAll(p.owner.pins(p.dir), 0o755); err != nil {
-		return err
-	}
 	err := p.host.alone(func() error {
 		subnet, err := p.subnet()
 		if err != nil {
@@ -189,16 +194,8 @@ func (p *Pool) take() (*node, error) {
 	n := p.ready[0]
 	p.ready = p.ready[1:]
 	p.starved = false
-	p.signal()
+	signal(p.toKeep)
 	return n, nil
-}
-
-// signal tells the keeper to look for work.
-func (p *Pool) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default: // it will look in any case
-	}
 }
 
 // Namespace is a network namespace in use.
@@ -232,13 +229,13 @@ func (n *Namespace) end(discard bool) {
 		p := n.pool
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if discard {
-			p.doomed = append(p.doomed, n.node)
+		p.starved = false
+		if discard || len(p.ready)+len(p.released) >= 2*p.options.Size {
+			p.doom(n.node)
 		} else {
 			p.released = append(p.released, n.node)
 		}
-		p.starved = false
-		p.signal()
+		signal(p.toKeep)
 	})
 }
 
@@ -247,15 +244,16 @@ func (p *Pool) Close() error {
 	p.closing.Do(func() {
 		p.mu.Lock()
 		p.closed = true
-		p.signal()
 		p.mu.Unlock()
-		<-p.kept
+		signal(p.toKeep)
+		signal(p.toDelete)
+		p.keeping.Wait()
 		p.making.Wait()
 		links := slices.Clone(p.bridges)
 		for _, n := range p.all {
 			links = append(links, n.link)
 		}
-		p.closeErr = errors.Join(p.host.deleteLinks(links), unpinAll(p.owner.pins(p.dir)), p.host.close())
+		p.closeErr = errors.Join(p.host.deleteLinks(links), p.host.unpinAll(p.owner.pins(p.dir)), p.host.close())
 	})
 	return p.closeErr
 }

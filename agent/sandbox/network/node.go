@@ -41,7 +41,7 @@ func (p *Pool) make() (*node, error) {
 	})
 	if err == nil {
 		n.link = port.Attrs().Index
-		err = p.host.openPort(port)
+		err = p.host.openPort(port, bridge, n.address.Addr())
 	}
 	if err == nil {
 		err = p.remember(n)
@@ -100,15 +100,8 @@ func (p *Pool) wire(n *node, bridge int) (port netlink.Link, err error) {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	for _, step := range []func() error{
-		func() error { return upByName(h, "lo") },
-		func() error { return withoutIPv6("default") }, // of links to come
-		// What was learned about a peer must not slow down or speed up a later sandbox.
-		func() error { return setting("ipv4/tcp_no_metrics_save", "1") },
-	} {
-		if err := step(); err != nil {
-			return nil, explain("set up a network namespace", err)
-		}
+	if err := upByName(h, "lo"); err != nil {
+		return nil, explain("set up the loopback", err)
 	}
 	port, err = p.host.addPort(p.owner.port(n.place), p.owner.label(), bridge, own, n.address)
 	if err != nil {
@@ -119,9 +112,8 @@ func (p *Pool) wire(n *node, bridge int) (port netlink.Link, err error) {
 		return port, fmt.Errorf("find the link %s: %w", device, err)
 	}
 	for _, step := range []func() error{
-		func() error {
-			return h.AddrAdd(eth, &netlink.Addr{IPNet: ipNet(n.address), Broadcast: nil})
-		},
+		func() error { return withoutIPv6(h, eth) },
+		func() error { return h.AddrAdd(eth, &netlink.Addr{IPNet: ipNet(n.address)}) },
 		func() error { return h.LinkSetUp(eth) },
 		func() error { return p.addRoute(h, eth, n.gateway) },
 	} {

@@ -26,6 +26,18 @@ func pinnedBelow(dir string) string {
 	return dir
 }
 
+// claim makes the folder of an owner's pins.
+func claim(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: give each pool of a run a name of its own", dir)
+	}
+	return err
+}
+
 // current is the namespace of the thread that opens it.
 const current = "/proc/thread-self/ns/net"
 
@@ -96,8 +108,9 @@ func unpin(path string) error {
 	return nil
 }
 
-// unpinAll removes the folder of an owner's pins with all of them.
-func unpinAll(dir string) error {
+// unpinAll removes the folder of an owner's pins with all of them, and that of
+// the run with its last owner.
+func (h *host) unpinAll(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -109,12 +122,13 @@ func unpinAll(dir string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := os.Remove(dir); err != nil {
-		return err
-	}
-	// The folder of the run goes with its last owner.
-	if err := os.Remove(filepath.Dir(dir)); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return h.alone(func() error { // no pool makes its folder in that of the run
+		if err := os.Remove(dir); err != nil {
+			return err
+		}
+		if err := os.Remove(filepath.Dir(dir)); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 }
