@@ -449,6 +449,9 @@ func container(c *decode.Block) (s spec.Container) {
 		Network: decode.Get[string](c, "network"), Zygote: decode.Get[bool](c, "zygote"), Socket: decode.Get[string](c, "socket"),
 		Snapshotter: decode.Get[string](c, "snapshotter"), Creations: int(decode.Get[int64](c, "concurrent_creation")),
 	}
+	if pool := c.One("pool"); pool != nil {
+		s.Namespaces = int(decode.Get[int64](pool, "namespaces"))
+	}
 	if name := decode.Get[string](c, "oci_runtime"); name != "auto" {
 		s.OCIRuntime = name
 	}

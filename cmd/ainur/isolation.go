@@ -62,6 +62,7 @@ func reclaim(runID, dir string, workers []spec.Worker) (removed []string, err er
 			continue
 		}
 		seen[k] = true
+		w.Container.Network, w.Container.Namespaces = "none", 0 // it makes no sandboxes
 		isolation, err := openIsolation(context.Background(), w, dir, runID, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			errs = append(errs, err)

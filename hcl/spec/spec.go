@@ -144,6 +144,7 @@ type Container struct {
 	Socket      string `json:"socket,omitempty"`      // of the containerd or docker daemon; "" is where they listen
 	OCIRuntime  string `json:"oci_runtime,omitempty"` // containerd: "runc" or "crun"; "" is the first that is installed of crun and runc
 	Snapshotter string `json:"snapshotter,omitempty"` // containerd: "" is overlayfs
+	Namespaces  int    `json:"namespaces,omitempty"`  // network namespaces kept ready, with network "bridge"
 	Creations   int    `json:"creations,omitempty"`   // made at a time; 0 is as many as pay
 }
 

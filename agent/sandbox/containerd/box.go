@@ -18,6 +18,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/sandbox/network"
 )
 
 // box is one sandbox: a container with one task.
@@ -26,6 +27,7 @@ type box struct {
 	config    sandbox.Config
 	key       string // of the container, in the daemon
 	cgroup    resource.Cgroup
+	network   *network.Namespace // nil: none of the pool
 	listener  *link.Listener
 	container containerd.Container // nil until it is made
 	task      containerd.Task      // nil until it is made
@@ -51,6 +53,11 @@ func (b *box) start(ctx context.Context) error {
 	root, err := i.root(ctx, b.config.Image)
 	if err != nil {
 		return err
+	}
+	if i.networks != nil {
+		if b.network, err = i.networks.Get(ctx); err != nil {
+			return err
+		}
 	}
 	spec, err := i.spec(b, root)
 	if err != nil {
@@ -208,6 +215,9 @@ func (b *box) Remove() error {
 		}
 		if b.frames != nil {
 			errs = append(errs, b.frames.Close())
+		}
+		if b.network != nil {
+			b.network.Release()
 		}
 		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), os.RemoveAll(b.home()))...)
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/network"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -59,6 +60,7 @@ type Isolation struct {
 	creations   *limiter
 	removals    chan struct{} // holds what is being removed: more at a time only take longer
 	roots       singleflight.Group
+	networks    *network.Pool // nil: sandboxes have that of the host, or an empty one
 	limitations []string
 	closing     sync.Once
 	closeErr    error
@@ -105,8 +107,14 @@ func New(ctx context.Context, o Options) (_ *Isolation, err error) {
 	if i.runtime, err = i.findRuntime(ctx); err != nil {
 		return nil, err
 	}
-	if i.network() == "host" {
+	switch i.network() {
+	case "host":
 		i.limit("sandboxes share the network of the host")
+	case "bridge":
+		i.networks, err = network.New(network.Options{RunID: o.RunID, Name: i.name, Size: o.Container.Namespaces, ReadOnlySettings: true, Log: o.Log})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return i, nil
 }
@@ -131,7 +139,7 @@ func (i *Isolation) limit(format string, args ...any) {
 	i.limitations = append(i.limitations, fmt.Sprintf(format, args...))
 }
 
-// network is that of sandboxes: "none" or "host".
+// network is that of sandboxes: "none", "host" or "bridge".
 func (i *Isolation) network() string {
 	if i.options.Container.Network == "" {
 		return "none"
@@ -178,7 +186,8 @@ func (i *Isolation) Reclaim() (removed []string, err error) {
 	for _, name := range cgroups {
 		removed = append(removed, "cgroup "+name)
 	}
-	return removed, errors.Join(err, cgroupErr)
+	networks, networkErr := network.Reclaim("", i.options.RunID, i.name)
+	return append(removed, networks...), errors.Join(err, cgroupErr, networkErr)
 }
 
 // Close removes what sandboxes shared. The images stay in the daemon. All
@@ -188,6 +197,9 @@ func (i *Isolation) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 		defer cancel()
 		_, err := sweep(ctx, i.client, func(labels map[string]string) bool { return labels[isolationLabel] == i.name })
+		if i.networks != nil {
+			err = errors.Join(err, i.networks.Close())
+		}
 		i.closeErr = errors.Join(err, i.cgroups.Remove(), os.RemoveAll(i.homes()), i.client.Close())
 	})
 	return i.closeErr

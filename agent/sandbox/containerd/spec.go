@@ -40,7 +40,10 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 		oci.WithProcessArgs(argv...), oci.WithNoNewPrivileges, oci.WithCapabilities(nil), oci.WithDefaultUnixDevices,
 		oci.WithHostname(strings.ToLower(f.Name)), seccomp.WithDefaultProfile(), nativeFilter,
 	}
-	if i.network() == "host" {
+	switch {
+	case b.network != nil:
+		opts = append(opts, oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.network.Path()}))
+	case i.network() == "host":
 		opts = append(opts, oci.WithHostNamespace(specs.NetworkNamespace))
 	}
 	ctx := namespaces.WithNamespace(context.Background(), Namespace)

@@ -58,7 +58,7 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 	return client.ContainerCreateOptions{Config: config, HostConfig: host}, nil
 }
 
-// network is that of sandboxes: "none" or "host".
+// network is that of sandboxes: "none", "host", or "bridge", which is the daemon's own.
 func (i *Isolation) network() string {
 	if i.options.Container.Network == "" {
 		return "none"

@@ -19,6 +19,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/sandbox/network"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -40,6 +41,8 @@ type box struct {
 	socket    *net.UnixConn
 	frames    *link.Frames
 	stderr    link.Output
+	network   *network.Namespace // nil: none of the pool
+	netns     *os.File
 	frozen    atomic.Bool   // by its cgroup
 	overLimit atomic.Bool   // ended by the watch, for its memory
 	done      chan struct{} // closed when the process has ended
@@ -85,7 +88,7 @@ func (b *box) start(ctx context.Context) (err error) {
 // launch starts the process with these files as its descriptors from 1 on.
 func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error) {
 	i, f := b.isolation, b.config.Function
-	if i.native != nil && i.options.Container.Zygote && f.Runtime == "python3" {
+	if i.native != nil && i.options.Container.Zygote && i.networks == nil && f.Runtime == "python3" {
 		z, err := i.zygotes.of(ctx, i, b.config)
 		if err != nil {
 			return nil, err
@@ -103,7 +106,11 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 		if err != nil {
 			return nil, err
 		}
-		return i.native.start(launch{root: root, cgroup: b.cgroup, network: i.network(), env: i.environment(f, b.config.ID), files: files, temporary: f.Memory})
+		netns, err := b.openNetwork(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return i.native.start(launch{root: root, cgroup: b.cgroup, network: netns, env: i.environment(f, b.config.ID), files: files, temporary: f.Memory})
 	}
 	if b.config.Image != "" {
 		return nil, errors.New("an image takes a root filesystem of its own, which takes user 0")
@@ -123,6 +130,20 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 	cmd.SysProcAttr = attributes(i.namespaces)
 	err = i.spawner.do(func() error { return b.cgroup.Start(cmd.SysProcAttr, cmd.Start) })
 	return cmd.Process, err
+}
+
+// openNetwork is the namespace that the process gets: that of the host, one of the
+// pool, or nil for one of its own.
+func (b *box) openNetwork(ctx context.Context) (netns *os.File, err error) {
+	i := b.isolation
+	if i.networks == nil {
+		return i.network(), nil
+	}
+	if b.network, err = i.networks.Get(ctx); err != nil {
+		return nil, err
+	}
+	b.netns, err = os.Open(b.network.Path())
+	return b.netns, err
 }
 
 // openOutput makes the pipes of standard output and error, and returns the ends of the process.
@@ -289,6 +310,12 @@ func (b *box) Remove() error {
 		}
 		if b.pidfd != nil {
 			errs = append(errs, b.pidfd.Close())
+		}
+		if b.netns != nil {
+			errs = append(errs, b.netns.Close())
+		}
+		if b.network != nil {
+			b.network.Release()
 		}
 		if b.statm != nil {
 			errs = append(errs, b.statm.Close())

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/network"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -42,7 +43,8 @@ type Isolation struct {
 	native      *native // nil: sandboxes have no root filesystem of their own
 	roots       roots
 	zygotes     zygotes
-	namespaces  bool // sandboxes have their own
+	networks    *network.Pool // nil: sandboxes have that of the host, or an empty one
+	namespaces  bool          // sandboxes have their own
 	limitations []string
 	watch       *watch
 	closing     sync.Once
@@ -85,6 +87,14 @@ func New(o Options) (*Isolation, error) {
 		if os.Getuid() == 0 {
 			i.limit("limits hold for code that does not work against them: user 0 may write to the files of cgroups")
 		}
+	} else if o.Container.Network == bridge {
+		i.networks, err = network.New(network.Options{RunID: o.RunID, Name: i.name, Size: o.Container.Namespaces, ReadOnlySettings: true, Log: o.Log})
+		if err != nil {
+			return nil, errors.Join(err, i.Close())
+		}
+		if o.Container.Zygote {
+			i.limit("functions are started without a zygote: it has no right to the network namespaces of network = \"bridge\"")
+		}
 	} else if o.Container.Network == "" {
 		i.limit("sandboxes share the network of the host: set network = \"none\" in the worker's container block for one of their own")
 	}
@@ -95,13 +105,16 @@ func (i *Isolation) limit(format string, args ...any) {
 	i.limitations = append(i.limitations, fmt.Sprintf(format, args...))
 }
 
-// network is that of sandboxes, nil for one of their own.
+// network is that of sandboxes which have none of the pool: nil for one of their own.
 func (i *Isolation) network() *os.File {
 	if i.options.Container.Network == "" {
 		return i.native.network
 	}
 	return nil
 }
+
+// bridge is the network of sandboxes that the host reaches.
+const bridge = "bridge"
 
 // homes is the folder of the sandboxes' own folders.
 func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, "sandboxes") }
@@ -154,16 +167,24 @@ func (i *Isolation) Reclaim() (removed []string, err error) {
 	for _, name := range cgroups {
 		removed = append(removed, "cgroup "+name)
 	}
-	return removed, errors.Join(err, cgroupErr)
+	if os.Getuid() != 0 { // who has made no networks
+		return removed, errors.Join(err, cgroupErr)
+	}
+	networks, networkErr := network.Reclaim("", i.options.RunID, i.name)
+	return append(removed, networks...), errors.Join(err, cgroupErr, networkErr)
 }
 
 // Close removes the homes and the cgroups. All sandboxes must have been removed.
 func (i *Isolation) Close() error {
 	i.closing.Do(func() {
 		zygotes := i.zygotes.close() // their parent is the thread of the spawner
+		var networks error
+		if i.networks != nil {
+			networks = i.networks.Close()
+		}
 		i.spawner.close()
 		i.watch.close()
-		i.closeErr = errors.Join(zygotes, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close())
+		i.closeErr = errors.Join(zygotes, networks, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close())
 	})
 	return i.closeErr
 }

@@ -86,6 +86,23 @@ func builtin(name string) sandbox.Config {
 	return sandbox.Config{Function: spec.Function{Name: "f", Builtin: name, Memory: 64 * spec.MiB, MilliCPU: 1000}}
 }
 
+// Python is a function with this main.py in a new folder.
+func Python(t *testing.T, source string) sandbox.Config { return (&suite{T: t}).python(source) }
+
+// Echo is an executable in a new folder that answers null to every invocation
+// whose arguments end with a line break: the smallest sandbox there is.
+func Echo(t *testing.T) sandbox.Config {
+	s := &suite{T: t}
+	c := s.shell(readyFrame + `n=0
+while read -r x <&3; do
+	n=$((n + 1))
+	printf '\000\000\000\024\004\000\000\000\000\000\000\000\000\000\000'"\\$(printf %o $n)"'%016dnull' 0 >&3
+done
+`)
+	c.Function.Memory = 32 * spec.MiB
+	return c
+}
+
 func (s *suite) context(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(s.Context(), d)
 	s.Cleanup(cancel)

@@ -1,0 +1,91 @@
+package process_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
+	"github.com/ainur-faas/ainur/agent/testenv"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+func openNetworked(t *testing.T) sandbox.Isolation {
+	t.Helper()
+	return openWith(t, t.TempDir(), fmt.Sprintf("net-%d-%d", os.Getpid(), opened.Add(1)), spec.Container{Network: "bridge", Namespaces: 4})
+}
+
+// A sandbox with a network of its own is like any other.
+func TestConformanceOfNetworks(t *testing.T) {
+	testenv.Require(t, testenv.Root, testenv.Cgroup)
+	t.Setenv("AINUR_SECRET_OF_THE_AGENT", "x")
+	sandboxtest.Run(t, openNetworked)
+}
+
+// The host is reached from inside, at the gateway, and nothing else is there.
+func TestNetwork(t *testing.T) {
+	testenv.Require(t, testenv.Root, testenv.Python)
+	before := sandboxtest.Count(t)
+	t.Run("use", func(t *testing.T) {
+		listener, err := net.Listen("tcp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprint(conn, "hello")
+				conn.Close()
+			}
+		}()
+		c := sandboxtest.Python(t, `
+import socket
+def main(args):
+    names = [n for _, n in socket.if_nameindex()]
+    address = socket.inet_ntoa(bytes([int(x) for x in args["to"].split(".")]))
+    with socket.create_connection((address, args["port"]), 2) as s:
+        return [names, s.recv(5).decode()]
+`)
+		c.ID = "f-1"
+		i := openNetworked(t)
+		b := sandboxtest.Must(t, i, c)
+		gateway := ""
+		addresses, err := net.InterfaceAddrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range addresses {
+			if ip := a.(*net.IPNet).IP; strings.HasPrefix(ip.String(), "10.") && strings.HasSuffix(ip.String(), ".0.1") {
+				gateway = ip.String()
+			}
+		}
+		r, err := b.Invoke(t.Context(), fmt.Appendf(nil, `{"to":%q,"port":%d}`, gateway, listener.Addr().(*net.TCPAddr).Port))
+		if want := `[["lo","eth0"],"hello"]`; err != nil || string(r.Result) != want {
+			t.Errorf("%s, %v, want %s", r.Result, err, want)
+		}
+	})
+	sandboxtest.Left(t, before)
+}
+
+// 1 200 sandboxes with networks of their own are more than a bridge has ports.
+func TestManyNetworks(t *testing.T) {
+	testenv.Require(t, testenv.Root, testenv.Cgroup)
+	if testing.Short() {
+		t.Skip("takes 20 s")
+	}
+	before := sandboxtest.Count(t)
+	t.Run("use", func(t *testing.T) {
+		began := time.Now()
+		sandboxtest.Together(t, openNetworked(t), sandboxtest.Echo(t), 1200, 8)
+		t.Logf("made and removed in %v", time.Since(began))
+	})
+	sandboxtest.Left(t, before)
+}
