@@ -126,6 +126,26 @@ func unique(byController map[string]string) []string {
 	return dirs
 }
 
+// joinFile is the file of a cgroup by which a process of one thread enters it; see Start.
+func (c Cgroups) joinFile() string {
+	if c.version == "v2" {
+		return "cgroup.procs"
+	}
+	return "tasks"
+}
+
+// JoinFiles are the paths of such files, in each hierarchy with a controller that is
+// used, with placeholder for the path of a cgroup from the root of the hierarchy on.
+func (c Cgroups) JoinFiles(placeholder string) (paths []string) {
+	for controller := range c.parents {
+		if path := c.hierarchy(controller) + placeholder + "/" + c.joinFile(); !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
 // Start runs start, which starts a process with these attributes, so that the
 // process is in the cgroup from the first instruction on. The goroutine must be
 // locked to its thread: in v1 the thread itself goes into the cgroup and hands it
@@ -157,23 +177,11 @@ func (g Cgroup) Start(attributes *syscall.SysProcAttr, start func() error) (err 
 	return start()
 }
 
-// JoinFiles are the paths to which a process of one thread writes "0" to be in the cgroup.
-func (g Cgroup) JoinFiles() (paths []string) {
-	name := "tasks" // see Start
-	if g.of.version == "v2" {
-		name = "cgroup.procs"
-	}
-	for _, dir := range unique(g.folders) {
-		paths = append(paths, filepath.Join(dir, name))
-	}
-	return paths
-}
-
-// Files are the JoinFiles, open, for a process that may not open them itself. The
-// caller closes them.
+// Files are the files to which a process of one thread writes "0" to be in the
+// cgroup, for one that may not open them itself. The caller closes them.
 func (g Cgroup) Files() (files []*os.File, err error) {
-	for _, path := range g.JoinFiles() {
-		f, openErr := os.OpenFile(path, os.O_WRONLY, 0)
+	for _, dir := range unique(g.folders) {
+		f, openErr := os.OpenFile(filepath.Join(dir, g.of.joinFile()), os.O_WRONLY, 0)
 		if openErr != nil {
 			return files, openErr
 		}

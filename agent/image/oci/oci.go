@@ -41,6 +41,9 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
+// Dir is the folder.
+func (s *Store) Dir() string { return s.dir }
+
 // DefaultDir is where images are kept when nothing says otherwise: $AINUR_CACHE/images,
 // or /var/lib/ainur/images as root, or a folder in the user's cache.
 func DefaultDir() (string, error) {

@@ -89,11 +89,7 @@ func (b *box) start(ctx context.Context) error {
 
 func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error) {
 	i := b.isolation
-	binary, err := i.runtime.binary(b)
-	if err != nil {
-		return err
-	}
-	runtime := containerd.WithRuntime(shimName, &options.Options{BinaryName: binary})
+	runtime := containerd.WithRuntime(shimName, &options.Options{BinaryName: i.runtime.path})
 	b.container, err = i.client.NewContainer(ctx, b.key, containerd.WithSpec(spec), runtime, containerd.WithContainerLabels(i.labels(b.config.ID)))
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/leases"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
@@ -55,7 +56,8 @@ type Isolation struct {
 	client      *containerd.Client
 	cgroups     resource.Cgroups
 	runtime     runtime
-	host        string // root filesystem of sandboxes without an image
+	lease       leases.Lease // of all that is made, which needs none of its own then
+	host        string       // root filesystem of sandboxes without an image
 	snapshotter string
 	creations   *limiter
 	removals    chan struct{} // holds what is being removed: more at a time only take longer
@@ -97,6 +99,10 @@ func New(ctx context.Context, o Options) (_ *Isolation, err error) {
 		}
 	}()
 	if err := i.hasSnapshotter(ctx); err != nil {
+		return nil, err
+	}
+	i.lease, err = i.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithLabels(i.labels("")))
+	if err != nil {
 		return nil, err
 	}
 	i.host = filepath.Join(i.homes(), "root")
@@ -147,8 +153,10 @@ func (i *Isolation) network() string {
 	return i.options.Container.Network
 }
 
+const homePrefix = "containers-"
+
 // homes is the folder of the sandboxes' own folders.
-func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, "containers-"+i.name) }
+func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, homePrefix+i.name) }
 
 // labels of what is made for the sandbox called id, "" for what sandboxes share.
 func (i *Isolation) labels(id string) map[string]string {
@@ -164,6 +172,7 @@ func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandb
 	i.serial++
 	b := &box{isolation: i, config: c, key: fmt.Sprintf("%s-%d", i.name, i.serial), done: make(chan struct{})}
 	i.mu.Unlock()
+	ctx = leases.WithLease(ctx, i.lease.ID)
 	err := b.start(ctx)
 	if err == nil {
 		err = b.ready(ctx)
@@ -179,15 +188,22 @@ func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandb
 func (i *Isolation) Reclaim() (removed []string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
+	cgroups, cgroupErr := i.cgroups.RemoveOthers() // with what runs there: the daemon only finds it gone
 	removed, err = sweep(ctx, i.client, func(labels map[string]string) bool {
 		return labels[runLabel] == i.options.RunID && labels[isolationLabel] != i.name
 	})
-	cgroups, cgroupErr := i.cgroups.RemoveOthers()
 	for _, name := range cgroups {
 		removed = append(removed, "cgroup "+name)
 	}
 	networks, networkErr := network.Reclaim("", i.options.RunID, i.name)
-	return append(removed, networks...), errors.Join(err, cgroupErr, networkErr)
+	errs := []error{err, cgroupErr, networkErr}
+	homes, err := filepath.Glob(filepath.Join(i.options.Dir, homePrefix+"*"))
+	for _, dir := range homes {
+		if dir != i.homes() {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return append(removed, networks...), errors.Join(append(errs, err)...)
 }
 
 // Close removes what sandboxes shared. The images stay in the daemon. All

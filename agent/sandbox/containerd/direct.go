@@ -64,17 +64,13 @@ func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, b.cgroup.Remove()) }()
-	binary, err := i.runtime.binary(b)
-	if err != nil {
-		return 0, 0, err
-	}
 	said, err := os.Create(filepath.Join(b.home(), "said")) // no pipe, which the container would keep open
 	if err != nil {
 		return 0, 0, err
 	}
 	defer said.Close()
 	runtime := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, binary, args...)
+		cmd := exec.CommandContext(ctx, i.runtime.path, args...)
 		cmd.Stdout, cmd.Stderr = said, said
 		if err := cmd.Run(); err != nil {
 			text, _ := os.ReadFile(said.Name()) // what there is

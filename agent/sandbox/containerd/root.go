@@ -11,6 +11,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -44,7 +45,7 @@ func (i *Isolation) root(ctx context.Context, image string) (*root, error) {
 		return made, nil
 	}
 	result := i.roots.DoChan(image, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), importTimeout)
+		ctx, cancel := context.WithTimeout(leases.WithLease(context.WithoutCancel(ctx), i.lease.ID), importTimeout)
 		defer cancel()
 		var made *root
 		var err error
@@ -135,9 +136,7 @@ func (i *Isolation) imageRoot(ctx context.Context, image string) (*root, error) 
 		return nil, err
 	}
 	r := &root{config: config.Config}
-	labels := i.labels("")
-	labels["containerd.io/gc.root"] = time.Now().UTC().Format(time.RFC3339) // else it would be collected
-	r.mounts, err = i.client.SnapshotService(i.snapshotter).View(ctx, i.name+"-"+manifest, identity.ChainID(layers).String(), snapshots.WithLabels(labels))
+	r.mounts, err = i.client.SnapshotService(i.snapshotter).View(ctx, i.name+"-"+manifest, identity.ChainID(layers).String(), snapshots.WithLabels(i.labels("")))
 	return r, err
 }
 
@@ -160,11 +159,6 @@ func (i *Isolation) importImage(ctx context.Context, manifest string) (container
 }
 
 func (i *Isolation) pushImage(ctx context.Context, name, manifest string) (containerd.Image, error) {
-	ctx, done, err := i.client.WithLease(ctx) // keeps the blobs until the image refers to them
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = done(context.WithoutCancel(ctx)) }() // it expires by itself in a day
 	image, err := i.options.Store.Image(manifest)
 	if err != nil {
 		return nil, err

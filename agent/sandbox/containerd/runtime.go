@@ -3,6 +3,8 @@ package containerd
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -20,8 +22,7 @@ const shimName = "io.containerd.runc.v2"
 type runtime struct {
 	name    string // "runc" or "crun"
 	version string // the first line of what it says
-	path    string
-	hybrid  bool // of cgroups: version 1, with an empty version 2 beside it
+	path    string // of what is run as runc would be run
 }
 
 // runtimes are those that are looked for, the fastest first.
@@ -44,26 +45,59 @@ func (i *Isolation) findRuntime(ctx context.Context) (runtime, error) {
 	return runtime{}, fmt.Errorf("%w: install one (apt install crun)", errors.Join(errs...))
 }
 
-// binary is the program to run for a sandbox, as runc would be run. crun is run by
-// a script in the sandbox's folder, so that it makes no cgroup: the one that creates
-// the container is in it before, and moves itself there, which does not wait for an
-// RCU grace period in each hierarchy as moving another does (14 of 42 ms).
-func (r runtime) binary(b *box) (string, error) {
-	if r.name != "crun" {
-		return r.path, nil
+// scriptsDir is where scripts are: a daemon needs them as long as it has containers,
+// so they outlive the agent.
+const scriptsDir = "/run/ainur/oci"
+
+// script runs crun so that it makes no cgroup: whatever creates a container is in
+// that of the sandbox before, and moves itself there, which does not wait for an RCU
+// grace period in each hierarchy as moving another does (14 of 42 ms). The shell
+// itself finds in the bundle which cgroup that is, since each program it would start
+// for that takes 1 ms.
+const script = `#!/bin/sh
+crun=%s
+bundle=
+case " $* " in
+*" create "*|*" run "*)
+	for arg in "$@"; do
+		if [ "$previous" = --bundle ]; then bundle=$arg; fi
+		previous=$arg
+	done;;
+*) exec "$crun" --cgroup-manager=disabled "$@";;
+esac
+read -r config < "$bundle/config.json"
+config=${config#*'"cgroupsPath":"'}
+for file in %s; do
+	echo 0 > "${file%%@*}${config%%%%'"'*}${file#*@}" || exit 1
+done
+exec %s
+`
+
+// writeScript makes the script for crun at path, or finds it made, and returns its path.
+func (i *Isolation) writeScript(path string) (string, error) {
+	exec := `"$crun" --cgroup-manager=disabled "$@"`
+	if resource.CgroupVersion("/sys/fs/cgroup") == "hybrid" { // which crun refuses
+		exec = `unshare --mount --propagation slave sh -c 'umount /sys/fs/cgroup/unified && exec "$0" --cgroup-manager=disabled "$@"' "$crun" "$@"`
 	}
-	create := `exec "$crun" --cgroup-manager=disabled "$@"`
-	if r.hybrid { // which crun refuses
-		create = `exec unshare --mount --propagation slave sh -c 'umount /sys/fs/cgroup/unified && exec "$0" --cgroup-manager=disabled "$@"' "$crun" "$@"`
+	content := fmt.Sprintf(script, quote(path), strings.Join(i.cgroups.JoinFiles("@"), " "), exec)
+	sum := sha256.Sum256([]byte(content))
+	file := filepath.Join(scriptsDir, "crun-"+hex.EncodeToString(sum[:4]))
+	if old, err := os.ReadFile(file); err == nil && string(old) == content {
+		return file, nil
 	}
-	var script strings.Builder
-	fmt.Fprintf(&script, "#!/bin/sh\ncrun=%s\ncase \" $* \" in *\" create \"*|*\" run \"*)\n", quote(r.path))
-	for _, file := range b.cgroup.JoinFiles() {
-		fmt.Fprintf(&script, "echo 0 > %s || exit 1\n", quote(file))
+	if err := os.MkdirAll(scriptsDir, 0o755); err != nil {
+		return "", err
 	}
-	fmt.Fprintf(&script, "%s;;\nesac\nexec \"$crun\" --cgroup-manager=disabled \"$@\"\n", create)
-	path := filepath.Join(b.home(), "crun")
-	return path, os.WriteFile(path, []byte(script.String()), 0o700)
+	tmp, err := os.CreateTemp(scriptsDir, ".new-")
+	if err != nil {
+		return "", err
+	}
+	_, err = tmp.WriteString(content)
+	err = errors.Join(err, tmp.Chmod(0o755), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	return file, err
 }
 
 // quote makes s one word for a shell.
@@ -81,7 +115,12 @@ func (i *Isolation) probeRuntime(ctx context.Context, name string) (runtime, err
 		return runtime{}, fmt.Errorf("%s --version: %w: %s", path, err, bytes.TrimSpace(out))
 	}
 	first, _, _ := strings.Cut(string(out), "\n")
-	return runtime{name: name, version: first, path: path, hybrid: resource.CgroupVersion("/sys/fs/cgroup") == "hybrid"}, nil
+	if name == "crun" {
+		if path, err = i.writeScript(path); err != nil {
+			return runtime{}, err
+		}
+	}
+	return runtime{name: name, version: first, path: path}, nil
 }
 
 // hasSnapshotter is an error where the daemon has not the one that is to be used.

@@ -4,29 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // sweepTimeout bounds the removal of all that is left of an Isolation.
 const sweepTimeout = 2 * time.Minute
 
-// List names all that is ours in the daemon: containers, and snapshots that are
-// no part of an image.
+// List names all that is ours in the daemon: containers, leases, and snapshots that
+// are no part of an image.
 func List(ctx context.Context, socket string) (found []string, err error) {
 	client, err := connect(ctx, socket)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	_, err = each(ctx, client, func(map[string]string) bool { return true }, func(what, id string, labels map[string]string, _ func() error) error {
-		found = append(found, fmt.Sprintf("%s %s of run %s", what, id, labels[runLabel]))
-		return nil
-	})
+	groups, err := things(ctx, client, func(map[string]string) bool { return true })
+	for _, t := range slices.Concat(groups...) {
+		found = append(found, fmt.Sprintf("%s %s of run %s", t.what, t.id, t.labels[runLabel]))
+	}
 	return found, err
 }
 
@@ -41,53 +48,79 @@ func Sweep(ctx context.Context, socket string, keep func(run string) bool) (remo
 	return sweep(ctx, client, func(labels map[string]string) bool { return !keep(labels[runLabel]) })
 }
 
-// sweep removes containers and then snapshots, as far as chosen by their labels.
-func sweep(ctx context.Context, client *containerd.Client, chosen func(labels map[string]string) bool) (removed []string, err error) {
-	return each(ctx, client, chosen, func(_, _ string, _ map[string]string, remove func() error) error { return remove() })
+// thing is something of ours in the daemon.
+type thing struct {
+	what, id string
+	labels   map[string]string
+	remove   func() error
 }
 
-// each calls do for what is ours and chosen, in the order in which it can be removed.
-func each(ctx context.Context, client *containerd.Client, chosen func(map[string]string) bool, do func(what, id string, labels map[string]string, remove func() error) error) (done []string, err error) {
+// things are what is ours and chosen, in groups in the order in which they can be removed.
+func things(ctx context.Context, client *containerd.Client, chosen func(map[string]string) bool) (groups [][]thing, err error) {
 	var errs []error
-	call := func(what, id string, labels map[string]string, remove func() error) {
-		if err := do(what, id, labels, remove); err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", what, id, err))
-			return
-		}
-		done = append(done, what+" "+id)
-	}
-	containers, err := client.Containers(ctx, `labels."`+isolationLabel+`"`)
+	filter := `labels."` + isolationLabel + `"`
+	containers, err := client.ContainerService().List(ctx, filter)
 	errs = append(errs, err)
+	var group []thing
 	for _, c := range containers {
-		labels, err := c.Labels(ctx)
-		switch {
-		case errdefs.IsNotFound(err):
-		case err != nil:
-			errs = append(errs, err)
-		case chosen(labels):
-			call("container", c.ID(), labels, func() error { return removeContainer(ctx, c) })
+		if chosen(c.Labels) {
+			group = append(group, thing{"container", c.ID, c.Labels, func() error { return removeContainer(ctx, client, c.ID) }})
 		}
 	}
+	groups = append(groups, group)
 	snapshotters, err := client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
 	errs = append(errs, err)
+	group = nil
 	for _, p := range snapshotters.GetPlugins() {
 		if p.GetInitErr() != nil {
 			continue
 		}
 		service := client.SnapshotService(p.GetID())
-		var all []snapshots.Info
-		err := service.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-			all = append(all, info)
+		err := service.Walk(ctx, func(_ context.Context, s snapshots.Info) error {
+			if chosen(s.Labels) {
+				group = append(group, thing{"snapshot", s.Name, s.Labels, func() error { return ignoreNotFound(service.Remove(ctx, s.Name)) }})
+			}
 			return nil
-		}, `labels."`+isolationLabel+`"`)
+		}, filter)
 		errs = append(errs, err)
-		for _, info := range all {
-			if chosen(info.Labels) {
-				call("snapshot", info.Name, info.Labels, func() error { return ignoreNotFound(service.Remove(ctx, info.Name)) })
+	}
+	held, err := client.LeasesService().List(ctx, filter)
+	errs = append(errs, err)
+	for _, l := range held {
+		if chosen(l.Labels) {
+			group = append(group, thing{"lease", l.ID, l.Labels, func() error { return ignoreNotFound(client.LeasesService().Delete(ctx, l)) }})
+		}
+	}
+	return append(groups, group), errors.Join(errs...)
+}
+
+// removedTogether is how many containers of a dead agent are removed at the same time.
+const removedTogether = 8
+
+// sweep removes what is ours and chosen, and names it.
+func sweep(ctx context.Context, client *containerd.Client, chosen func(labels map[string]string) bool) (removed []string, err error) {
+	groups, err := things(ctx, client, chosen)
+	errs := []error{err}
+	for _, group := range groups {
+		failed := make([]error, len(group))
+		var work errgroup.Group
+		work.SetLimit(removedTogether)
+		for n, t := range group {
+			work.Go(func() error {
+				failed[n] = t.remove()
+				return nil
+			})
+		}
+		_ = work.Wait() // errors are in failed, all of them
+		for n, t := range group {
+			if failed[n] != nil {
+				errs = append(errs, fmt.Errorf("%s %s: %w", t.what, t.id, failed[n]))
+			} else {
+				removed = append(removed, t.what+" "+t.id)
 			}
 		}
 	}
-	return done, errors.Join(errs...)
+	return removed, errors.Join(errs...)
 }
 
 func ignoreNotFound(err error) error {
@@ -98,34 +131,33 @@ func ignoreNotFound(err error) error {
 }
 
 // removeContainer ends a container, whatever state it is in, and removes it.
-func removeContainer(ctx context.Context, c containerd.Container) error {
+func removeContainer(ctx context.Context, client *containerd.Client, id string) error {
+	c, err := client.LoadContainer(ctx, id)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
 	task, err := c.Task(ctx, nil)
 	if err == nil {
-		err = removeTask(ctx, task)
+		_, err = task.Delete(ctx, containerd.WithProcessKill)
 	}
 	if err := ignoreNotFound(err); err != nil {
 		return err
 	}
-	return ignoreNotFound(c.Delete(ctx))
+	return errors.Join(ignoreNotFound(c.Delete(ctx)), unmountBundle(id))
 }
 
-// removeTask kills a task and removes it when it has ended.
-func removeTask(ctx context.Context, task containerd.Task) error {
-	ended, err := task.Wait(ctx)
+// unmountBundle removes the root filesystem of a container whose making was cut
+// off before it had a task: containerd 1.6 forgets that one.
+func unmountBundle(id string) error {
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return !strings.HasSuffix(m.Mountpoint, filepath.Join("/io.containerd.runtime.v2.task", Namespace, id, "rootfs")), false
+	})
 	if err != nil {
-		return ignoreNotFound(err)
-	}
-	if err := task.Kill(ctx, syscall.SIGKILL, containerd.WithKillAll); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsFailedPrecondition(err) {
 		return err
 	}
-	status, err := task.Status(ctx)
-	if err == nil && status.Status != containerd.Created { // which has no process that ends
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	var errs []error
+	for _, m := range mounts {
+		errs = append(errs, mount.UnmountAll(m.Mountpoint, unix.MNT_DETACH), os.RemoveAll(filepath.Dir(m.Mountpoint)))
 	}
-	_, err = task.Delete(ctx, containerd.WithProcessKill)
-	return ignoreNotFound(err)
+	return errors.Join(errs...)
 }

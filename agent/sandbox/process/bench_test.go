@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(crashEnv) != "" {
 		crash()
 	}
+	if os.Getenv(churnEnv) != "" {
+		churn()
+	}
 	os.Exit(m.Run())
 }
 

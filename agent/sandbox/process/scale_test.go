@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
 	"github.com/ainur-faas/ainur/agent/testenv"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -88,4 +90,50 @@ func TestManyNetworks(t *testing.T) {
 		t.Logf("made and removed in %v", time.Since(began))
 	})
 	sandboxtest.Left(t, before)
+}
+
+// churnEnv makes this binary an agent that makes sandboxes until it is killed; its
+// value is the id of the run, a folder, the network, and the folder of the code.
+const churnEnv = "AINUR_TEST_CHURN"
+
+func churn() {
+	var runID, dir, network, code string
+	_, err := fmt.Sscan(os.Getenv(churnEnv), &runID, &dir, &network, &code)
+	var i *process.Isolation
+	if err == nil {
+		i, err = process.New(process.Options{Dir: dir, RunID: runID, Log: slog.New(slog.DiscardHandler), Container: spec.Container{Network: network, Namespaces: 2, Zygote: true}})
+	}
+	if err != nil {
+		panic(err)
+	}
+	sandboxtest.Churn(i, sandbox.Config{Code: code, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
+}
+
+// Of 500 cold starts, half of them of agents that were killed in the middle of
+// anything, nothing is left when the next agent of the run has ended.
+func TestKilled(t *testing.T) {
+	testenv.Require(t, testenv.Root, testenv.Python, testenv.Cgroup)
+	if testing.Short() {
+		t.Skip("takes 20 s")
+	}
+	for _, network := range []string{"none", "bridge"} {
+		t.Run(network, func(t *testing.T) {
+			before := sandboxtest.Count(t)
+			runID, dir, code := fmt.Sprintf("killed-%d-%s", os.Getpid(), network), t.TempDir(), sandboxtest.Python(t, "def main(args):\n    return 1\n").Code
+			left := sandboxtest.Killed(t, churnEnv, strings.Join([]string{runID, dir, network, code}, " "), 250)
+			i := openWith(t, dir, runID, spec.Container{})
+			removed, err := i.Reclaim()
+			if err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d sandboxes were left; reclaimed %d things", left, len(removed))
+			if err := i.Close(); err != nil {
+				t.Error(err)
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) > 2 { // shim.py and zygote.py
+				t.Errorf("left: %v, %v", entries, err)
+			}
+			sandboxtest.Left(t, before)
+		})
+	}
 }
