@@ -25,7 +25,7 @@ import (
 type box struct {
 	isolation *Isolation
 	config    sandbox.Config
-	key       string // of the container, in the daemon
+	number    string // of the sandbox in the Isolation
 	cgroup    resource.Cgroup
 	network   *network.Namespace // nil: none of the pool
 	listener  *link.Listener
@@ -40,8 +40,13 @@ type box struct {
 	removeErr error
 }
 
+// key is the id of the container in the daemon.
+func (b *box) key() string {
+	return b.isolation.options.RunID + "." + b.isolation.name + "." + b.number
+}
+
 // home is the folder of the sandbox on this host.
-func (b *box) home() string { return filepath.Join(b.isolation.homes(), b.key) }
+func (b *box) home() string { return filepath.Join(b.isolation.homes(), b.number) }
 
 // socketFolder is what the sandbox sees of it.
 func (b *box) socketFolder() string { return filepath.Join(b.home(), "run") }
@@ -69,7 +74,7 @@ func (b *box) start(ctx context.Context) error {
 	if b.listener, err = link.Listen(b.socketFolder()); err != nil {
 		return err
 	}
-	if b.cgroup, err = i.cgroups.Create(b.config.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
+	if b.cgroup, err = i.cgroups.Create(b.number, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
 		return err
 	}
 	if err := i.creations.acquire(ctx); err != nil {
@@ -90,7 +95,7 @@ func (b *box) start(ctx context.Context) error {
 func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error) {
 	i := b.isolation
 	runtime := containerd.WithRuntime(shimName, &options.Options{BinaryName: i.runtime.path})
-	b.container, err = i.client.NewContainer(ctx, b.key, containerd.WithSpec(spec), runtime, containerd.WithContainerLabels(i.labels(b.config.ID)))
+	b.container, err = i.client.NewContainer(ctx, b.key(), containerd.WithSpec(spec), runtime, containerd.WithContainerLabels(i.labels(b.config.ID)))
 	if err != nil {
 		return err
 	}

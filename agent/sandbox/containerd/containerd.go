@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -170,7 +171,7 @@ func (i *Isolation) Limitations() []string { return i.limitations }
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
 	i.mu.Lock()
 	i.serial++
-	b := &box{isolation: i, config: c, key: fmt.Sprintf("%s-%d", i.name, i.serial), done: make(chan struct{})}
+	b := &box{isolation: i, config: c, number: strconv.Itoa(i.serial), done: make(chan struct{})}
 	i.mu.Unlock()
 	ctx = leases.WithLease(ctx, i.lease.ID)
 	err := b.start(ctx)
@@ -180,7 +181,7 @@ func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandb
 	if err != nil {
 		return nil, errors.Join(err, b.Remove())
 	}
-	i.options.Log.Debug("sandbox is ready", slog.String("sandbox", c.ID), slog.String("container", b.key))
+	i.options.Log.Debug("sandbox is ready", slog.String("sandbox", c.ID), slog.String("container", b.key()))
 	return b, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -25,7 +26,7 @@ import (
 func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (ready, answered time.Duration, err error) {
 	i.mu.Lock()
 	i.serial++
-	b := &box{isolation: i, config: c, key: fmt.Sprintf("%s-%d", i.name, i.serial), done: make(chan struct{})}
+	b := &box{isolation: i, config: c, number: strconv.Itoa(i.serial), done: make(chan struct{})}
 	i.mu.Unlock()
 	root, err := i.root(ctx, c.Image)
 	if err != nil {
@@ -60,7 +61,7 @@ func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (
 	}
 	defer func() { err = errors.Join(err, listener.Close()) }()
 	f := c.Function
-	if b.cgroup, err = i.cgroups.Create(c.ID, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
+	if b.cgroup, err = i.cgroups.Create(b.number, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, b.cgroup.Remove()) }()
@@ -78,9 +79,9 @@ func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (
 		}
 		return nil
 	}
-	defer func() { err = errors.Join(err, runtime("delete", "--force", b.key)) }()
+	defer func() { err = errors.Join(err, runtime("delete", "--force", b.key())) }()
 	began := time.Now()
-	if err := runtime("run", "--detach", "--bundle", bundle, b.key); err != nil {
+	if err := runtime("run", "--detach", "--bundle", bundle, b.key()); err != nil {
 		return 0, 0, err
 	}
 	ended := func() *sandbox.Error { return &sandbox.Error{Kind: sandbox.Crashed, Message: "it ended"} }

@@ -51,24 +51,19 @@ const scriptsDir = "/run/ainur/oci"
 
 // script runs crun so that it makes no cgroup: whatever creates a container is in
 // that of the sandbox before, and moves itself there, which does not wait for an RCU
-// grace period in each hierarchy as moving another does (14 of 42 ms). The shell
-// itself finds in the bundle which cgroup that is, since each program it would start
-// for that takes 1 ms.
+// grace period in each hierarchy as moving another does (14 of 42 ms). Which cgroup
+// that is, the id of the container says, its last argument: RUN.ISOLATION.NUMBER.
 const script = `#!/bin/sh
 crun=%s
-bundle=
 case " $* " in
-*" create "*|*" run "*)
-	for arg in "$@"; do
-		if [ "$previous" = --bundle ]; then bundle=$arg; fi
-		previous=$arg
-	done;;
+*" create "*|*" run "*) ;;
 *) exec "$crun" --cgroup-manager=disabled "$@";;
 esac
-read -r config < "$bundle/config.json"
-config=${config#*'"cgroupsPath":"'}
+for id; do :; done
+below=${id%%.*}
+cgroup=/ainur/${below%%.*}/${below##*.}/${id##*.}
 for file in %s; do
-	echo 0 > "${file%%@*}${config%%%%'"'*}${file#*@}" || exit 1
+	echo 0 > "${file%%@*}$cgroup${file#*@}" || exit 1
 done
 exec %s
 `

@@ -47,7 +47,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 		opts = append(opts, oci.WithHostNamespace(specs.NetworkNamespace))
 	}
 	ctx := namespaces.WithNamespace(context.Background(), Namespace)
-	s, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: b.key}, opts...)
+	s, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: b.key()}, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	}
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
 	s.Process.Env = container.Environment(r.config.Env, env, f)
-	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, c.ID)
+	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, b.number)
 	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(f.Memory)), Swap: ptr(int64(f.Memory))}
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool {
 		return slices.Contains([]string{"/run", "/dev/mqueue", "/dev/shm", "/sys/fs/cgroup"}, m.Destination)
