@@ -65,7 +65,7 @@ sim: ## the properties of the scheduler and the simulator, with SEEDS random cas
 
 .PHONY: live
 live: ## the tests that start agents and sandboxes, as root; what is lacking is a failure
-	AINUR_REQUIRE=root,python,go,cgroup go test -count=1 ./agent/... ./cmd/...
+	AINUR_REQUIRE=root,python,go,cgroup,containerd,runc,crun,docker,debian go test -count=1 ./agent/... ./cmd/...
 
 .PHONY: bench
 bench: ## every benchmark, summarised; keep .bin/bench.txt to compare with benchstat

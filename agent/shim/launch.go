@@ -46,7 +46,7 @@ func launch(path string) error {
 func ExecError(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
-		return errors.New("it is neither an executable for this kind of machine nor a script that begins with #!")
+		return errors.New("it is neither an executable for this kind of machine nor a script that begins with \"#!\"")
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("the interpreter or loader that it names is not there")
 	default:

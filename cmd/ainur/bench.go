@@ -258,8 +258,13 @@ func coldFloor(ctx context.Context, isolation sandbox.Isolation, container spec.
 func writeCold(w io.Writer, rows []bench.Row, effects []bench.Effect) error {
 	number := func(name, unit string) report.Column { return report.Column{Name: name, Unit: unit, Number: true} }
 	t := report.Table{Columns: []report.Column{
-		{Name: "sandbox"}, {Name: "function"}, {Name: "technique"}, number("at a time", ""), number("ready p50", "ms"), number("answer p50", "ms"), number("answer p99", "ms"),
-		number("removal p50", "ms"), number("starts /s", ""), {Name: "floor"}, number("floor p50", "ms"), number("ratio", ""),
+		{Name: "sandbox"},
+		{Name: "function"},
+		{Name: "technique"},
+		number("at a time", ""), number("ready p50", "ms"), number("answer p50", "ms"), number("answer p99", "ms"),
+		number("removal p50", "ms"), number("starts /s", ""),
+		{Name: "floor"},
+		number("floor p50", "ms"), number("ratio", ""),
 	}}
 	ms := func(ns int64) string {
 		if ns == 0 {

@@ -59,7 +59,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
 	s.Process.Env = container.Environment(r.config.Env, env, f)
 	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, b.number)
-	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(f.Memory)), Swap: ptr(int64(f.Memory))}
+	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(f.Memory)), Swap: new(int64(f.Memory))}
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool {
 		return slices.Contains([]string{"/run", "/dev/mqueue", "/dev/shm", "/sys/fs/cgroup"}, m.Destination)
 	})
@@ -87,5 +87,3 @@ var nativeArch = map[string]specs.Arch{"amd64": specs.ArchX86_64, "arm64": specs
 func temporary(at string, size spec.Bytes) specs.Mount {
 	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: at, Options: []string{"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", size)}}
 }
-
-func ptr[T any](v T) *T { return &v }

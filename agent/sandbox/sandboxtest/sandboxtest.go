@@ -369,7 +369,7 @@ func endsBeforeChild(s *suite) {
 
 func noExecutable(s *suite) {
 	_, err := s.create(s.code("exec", "function", "echo hello\n", 0o755))
-	s.fails(err, sandbox.StartFailed, "begins with #!")
+	s.fails(err, sandbox.StartFailed, "begins with \"#!\"")
 	_, err = s.create(s.code("exec", "function", "#!/no/such/interpreter\n", 0o755))
 	s.fails(err, sandbox.StartFailed, "interpreter")
 }
