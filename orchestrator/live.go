@@ -68,9 +68,26 @@ func Run(ctx context.Context, exp *spec.Experiment, host Local, o Options) (*res
 	return x.execute(ctx, steps)
 }
 
-// reclaim removes the leftovers of runs that ended without cleaning up: we hold
-// the lock, so every run that is still there has.
+// reclaim removes the leftovers of runs that ended without cleaning up, and tells.
 func (h Local) reclaim(o Options) error {
+	return h.leftovers(func(id string, removed []string) {
+		if o.Progress != nil {
+			o.Progress(Progress{Stage: Reclaiming, Message: fmt.Sprintf("run %s was killed; reclaimed %s", id, listed(removed))})
+		}
+	})
+}
+
+// Clean removes the leftovers of runs that ended without cleaning up, and names them.
+func (h Local) Clean() (removed []string, err error) {
+	err = h.leftovers(func(id string, names []string) {
+		removed = append(append(removed, names...), "the folder of run "+id)
+	})
+	return removed, err
+}
+
+// leftovers removes those of each run that is still there: we hold the lock, so it
+// has ended without cleaning up.
+func (h Local) leftovers(tell func(id string, removed []string)) error {
 	ids, err := h.State.Leftovers()
 	if err != nil {
 		return err
@@ -91,9 +108,7 @@ func (h Local) reclaim(o Options) error {
 		if err := h.State.Forget(id); err != nil {
 			return fmt.Errorf("reclaim what run %s left: %w", id, err)
 		}
-		if o.Progress != nil {
-			o.Progress(Progress{Stage: Reclaiming, Message: fmt.Sprintf("run %s was killed; reclaimed %s", id, listed(removed))})
-		}
+		tell(id, removed)
 	}
 	return nil
 }

@@ -191,3 +191,36 @@ func leaves(dir string) []string {
 	}
 	return all
 }
+
+// folder of all that is ours in a hierarchy.
+const ours = "ainur"
+
+// Runs are those that have cgroups below root, each with the path from there on.
+func Runs(root string) (byPath map[string]string) {
+	byPath = map[string]string{}
+	for _, hierarchy := range (Cgroups{root: root, version: CgroupVersion(root)}).hierarchies() {
+		for _, dir := range children(filepath.Join(hierarchy, ours)) {
+			byPath[dir] = filepath.Base(dir)
+		}
+	}
+	return byPath
+}
+
+// Sweep removes the cgroups below root of runs that are not to be kept, with what
+// runs in them, and names them.
+func Sweep(root string, keep func(run string) bool) (removed []string, err error) {
+	var errs []error
+	for dir, run := range Runs(root) {
+		if keep(run) {
+			continue
+		}
+		err := removeTree(dir)
+		if err == nil {
+			removed = append(removed, "cgroup "+dir)
+		}
+		errs = append(errs, err)
+		_ = syscall.Rmdir(filepath.Dir(dir)) // it stays when something else is in it
+	}
+	slices.Sort(removed)
+	return removed, errors.Join(errs...)
+}

@@ -85,6 +85,12 @@ type Sandbox interface {
 	Remove() error
 }
 
+// Thing is something of ours on this host, such as "process 7".
+type Thing struct {
+	What string `json:"what"`
+	Run  string `json:"run"` // whose it is
+}
+
 // Isolation makes sandboxes of one kind on this host.
 type Isolation interface {
 	// Create returns when the sandbox is ready: user code is imported. On error

@@ -17,6 +17,8 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/agent/sandbox"
 )
 
 // sweepTimeout bounds the removal of all that is left of an Isolation.
@@ -24,7 +26,7 @@ const sweepTimeout = 2 * time.Minute
 
 // List names all that is ours in the daemon: containers, leases, and snapshots that
 // are no part of an image.
-func List(ctx context.Context, socket string) (found []string, err error) {
+func List(ctx context.Context, socket string) (found []sandbox.Thing, err error) {
 	client, err := connect(ctx, socket)
 	if err != nil {
 		return nil, err
@@ -32,9 +34,20 @@ func List(ctx context.Context, socket string) (found []string, err error) {
 	defer client.Close()
 	groups, err := things(ctx, client, func(map[string]string) bool { return true })
 	for _, t := range slices.Concat(groups...) {
-		found = append(found, fmt.Sprintf("%s %s of run %s", t.what, t.id, t.labels[runLabel]))
+		found = append(found, sandbox.Thing{What: t.what + " " + t.id, Run: t.labels[runLabel]})
 	}
 	return found, err
+}
+
+// Version is that of the daemon.
+func Version(ctx context.Context, socket string) (string, error) {
+	client, err := connect(ctx, socket)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	v, err := client.Version(ctx)
+	return v.Version + " on " + socket, err
 }
 
 // Sweep removes what is ours in the daemon of runs that are not to be kept, and

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/ainur-faas/ainur/agent/sandbox"
 )
 
 // item is something of ours on the host.
@@ -19,14 +21,14 @@ type item struct {
 
 // List names all that is ours on the host: network namespaces, links and
 // bridges. dir is where namespaces are pinned, as in Options.
-func List(dir string) (found []string, err error) {
+func List(dir string) (found []sandbox.Thing, err error) {
 	h, err := openHost()
 	if err != nil {
 		return nil, fmt.Errorf("network: %w", err)
 	}
 	items, err := h.find(pinnedBelow(dir))
 	for _, i := range items {
-		found = append(found, fmt.Sprintf("%s of run %s", i.what, i.owner.run))
+		found = append(found, sandbox.Thing{What: i.what, Run: i.owner.run})
 	}
 	return found, errors.Join(err, h.close())
 }

@@ -80,9 +80,9 @@ func open(t testing.TB, o network.Options) *network.Pool {
 		if err != nil {
 			t.Error(err)
 		}
-		for _, what := range found {
-			if strings.HasSuffix(what, " of run "+o.RunID) {
-				t.Errorf("left on the host: %s", what)
+		for _, thing := range found {
+			if thing.Run == o.RunID {
+				t.Errorf("left on the host: %s", thing.What)
 			}
 		}
 	})

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -247,13 +246,18 @@ func TestReclaim(t *testing.T) {
 }
 
 // ofRun lists what a run has on the host that contains a text.
-func ofRun(t *testing.T, dir, run, text string) []string {
+func ofRun(t *testing.T, dir, run, text string) (all []string) {
 	t.Helper()
 	found, err := network.List(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(found, func(s string) bool { return !strings.HasSuffix(s, " of run "+run) || !strings.Contains(s, text) })
+	for _, thing := range found {
+		if thing.Run == run {
+			all = append(all, thing.What)
+		}
+	}
+	return matching(all, text)
 }
 
 func matching(all []string, text string) (some []string) {
