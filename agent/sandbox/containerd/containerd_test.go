@@ -99,11 +99,10 @@ func TestMany(t *testing.T) {
 	if memory := resource.HostFacts().MemoryTotal; memory < 8*spec.GiB {
 		t.Skipf("needs 8 GiB of memory: this host has %d MiB", memory/spec.MiB)
 	}
-	before := sandboxtest.Count(t)
 	t.Run("use", func(t *testing.T) {
 		sandboxtest.Together(t, open(t, spec.Container{Socket: socket, Network: "bridge"}, nil), sandboxtest.Echo(t), 300, 8)
 	})
-	sandboxtest.Left(t, before)
+	sandboxtest.Left(t, fmt.Sprintf("test-%d-", os.Getpid()), filepath.Dir(socket))
 	if left, err := containerd.List(t.Context(), socket); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
@@ -149,7 +148,7 @@ func TestKilled(t *testing.T) {
 	if err := warm.Close(); err != nil { // which leaves the image there
 		t.Fatal(err)
 	}
-	before, held := sandboxtest.Count(t), inDaemon(t, socket)
+	held := inDaemon(t, socket)
 	left := sandboxtest.Killed(t, churnEnv, strings.Join([]string{socket, runID, dir, store.Dir(), image, code}, " "), 500)
 	i, err := containerd.New(t.Context(), containerd.Options{Socket: socket, Dir: dir, RunID: runID, Store: store, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -166,7 +165,7 @@ func TestKilled(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
-	sandboxtest.Left(t, before)
+	sandboxtest.Left(t, runID, filepath.Dir(socket))
 }
 
 // inDaemon counts what there is in the daemon.

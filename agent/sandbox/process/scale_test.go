@@ -31,50 +31,37 @@ func TestConformanceOfNetworks(t *testing.T) {
 // The host is reached from inside, at the gateway, and nothing else is there.
 func TestNetwork(t *testing.T) {
 	testenv.Require(t, testenv.Root, testenv.Python)
-	before := sandboxtest.Count(t)
-	t.Run("use", func(t *testing.T) {
-		listener, err := net.Listen("tcp", ":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprint(conn, "hello")
-				conn.Close()
+	listener, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
 			}
-		}()
-		c := sandboxtest.Python(t, `
-import socket
+			fmt.Fprint(conn, "hello")
+			conn.Close()
+		}
+	}()
+	c := sandboxtest.Python(t, `
+import fcntl, socket, struct
 def main(args):
-    names = [n for _, n in socket.if_nameindex()]
-    address = socket.inet_ntoa(bytes([int(x) for x in args["to"].split(".")]))
-    with socket.create_connection((address, args["port"]), 2) as s:
-        return [names, s.recv(5).decode()]
+    def ask(what):
+        with socket.socket() as s:
+            return struct.unpack(">I", fcntl.ioctl(s, what, struct.pack("256s", b"eth0"))[20:24])[0]
+    gateway = ask(0x8915) & ask(0x891b) | 1
+    with socket.create_connection((socket.inet_ntoa(struct.pack(">I", gateway)), args["port"]), 2) as s:
+        return [[n for _, n in socket.if_nameindex()], s.recv(5).decode()]
 `)
-		c.ID = "f-1"
-		i := openNetworked(t)
-		b := sandboxtest.Must(t, i, c)
-		gateway := ""
-		addresses, err := net.InterfaceAddrs()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range addresses {
-			if ip := a.(*net.IPNet).IP; strings.HasPrefix(ip.String(), "10.") && strings.HasSuffix(ip.String(), ".0.1") {
-				gateway = ip.String()
-			}
-		}
-		r, err := b.Invoke(t.Context(), fmt.Appendf(nil, `{"to":%q,"port":%d}`, gateway, listener.Addr().(*net.TCPAddr).Port))
-		if want := `[["lo","eth0"],"hello"]`; err != nil || string(r.Result) != want {
-			t.Errorf("%s, %v, want %s", r.Result, err, want)
-		}
-	})
-	sandboxtest.Left(t, before)
+	c.ID = "f-1"
+	b := sandboxtest.Must(t, openNetworked(t), c)
+	r, err := b.Invoke(t.Context(), fmt.Appendf(nil, `{"port":%d}`, listener.Addr().(*net.TCPAddr).Port))
+	if want := `[["lo","eth0"],"hello"]`; err != nil || string(r.Result) != want {
+		t.Errorf("%s, %v, want %s", r.Result, err, want)
+	}
 }
 
 // 1 200 sandboxes with networks of their own are more than a bridge has ports.
@@ -83,13 +70,12 @@ func TestManyNetworks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 20 s")
 	}
-	before := sandboxtest.Count(t)
 	t.Run("use", func(t *testing.T) {
 		began := time.Now()
 		sandboxtest.Together(t, openNetworked(t), sandboxtest.Echo(t), 1200, 8)
 		t.Logf("made and removed in %v", time.Since(began))
 	})
-	sandboxtest.Left(t, before)
+	sandboxtest.Left(t, fmt.Sprintf("net-%d-", os.Getpid()))
 }
 
 // churnEnv makes this binary an agent that makes sandboxes until it is killed; its
@@ -118,7 +104,6 @@ func TestKilled(t *testing.T) {
 	}
 	for _, network := range []string{"none", "bridge"} {
 		t.Run(network, func(t *testing.T) {
-			before := sandboxtest.Count(t)
 			runID, dir, code := fmt.Sprintf("killed-%d-%s", os.Getpid(), network), t.TempDir(), sandboxtest.Python(t, "def main(args):\n    return 1\n").Code
 			left := sandboxtest.Killed(t, churnEnv, strings.Join([]string{runID, dir, network, code}, " "), 250)
 			i := openWith(t, dir, runID, spec.Container{})
@@ -133,7 +118,7 @@ func TestKilled(t *testing.T) {
 			if entries, err := os.ReadDir(dir); err != nil || len(entries) > 2 { // shim.py and zygote.py
 				t.Errorf("left: %v, %v", entries, err)
 			}
-			sandboxtest.Left(t, before)
+			sandboxtest.Left(t, runID, dir)
 		})
 	}
 }

@@ -1,57 +1,51 @@
 package sandboxtest
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/ainur-faas/ainur/agent/sandbox"
 )
 
-// Counts is how many there are of what sandboxes are made of on this host.
-type Counts struct {
-	Links, Mounts, Pins, Processes int
-	Cgroups                        []string // of ours
-}
-
-// Count looks at the host.
-func Count(t testing.TB) (c Counts) {
+// Left is an error of the test when something is on this host of runs whose ids
+// begin with run: cgroups, processes, links, network namespaces, and mounts in which
+// one of these texts is, such as a folder. Runs of other tests are none of its business.
+func Left(t testing.TB, run string, mounts ...string) {
 	t.Helper()
-	links, err := os.ReadDir("/sys/class/net")
-	if err != nil {
-		t.Fatal(err)
+	glob := func(pattern string) []string {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
+	for _, path := range append(glob("/sys/fs/cgroup/*/ainur/"+run+"*"), glob("/run/ainur/netns/"+run+"*")...) {
+		t.Errorf("left: %s", path)
 	}
-	c.Links, c.Mounts = len(links), bytes.Count(mounts, []byte("\n"))
-	pins, _ := filepath.Glob("/run/ainur/netns/*/*/*") // the patterns are ours
-	c.Pins = len(pins)
-	c.Cgroups, _ = filepath.Glob("/sys/fs/cgroup/*/ainur/*/*/*")
-	c.Cgroups = slices.DeleteFunc(c.Cgroups, func(path string) bool { info, err := os.Stat(path); return err != nil || !info.IsDir() })
-	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range environs {
-		environ, _ := os.ReadFile(path) // it may have ended
-		if strings.Contains(string(environ), "\x00AINUR_S") {
-			c.Processes++
+	for _, path := range glob("/proc/[0-9]*/environ") {
+		if environ, _ := os.ReadFile(path); strings.Contains("\x00"+string(environ), "\x00AINUR_SANDBOX="+run) { // it may have ended
+			t.Errorf("left: %s", filepath.Dir(path))
 		}
 	}
-	return c
-}
-
-// Left is an error of the test when there are other counts than before.
-func Left(t testing.TB, before Counts) {
-	t.Helper()
-	if diff := cmp.Diff(before, Count(t)); diff != "" {
-		t.Errorf("it is not as before (-before +after):\n%s", diff)
+	for _, path := range glob("/sys/class/net/*/ifalias") {
+		if alias, _ := os.ReadFile(path); strings.HasPrefix(string(alias), "ainur/"+run) { // it may be gone
+			t.Errorf("left: %s", filepath.Dir(path))
+		}
+	}
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		for _, text := range append(mounts, "/run/ainur/netns/"+run) {
+			if strings.Contains(line, text) {
+				t.Errorf("left: mount %s", line)
+			}
+		}
 	}
 }
 
