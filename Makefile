@@ -67,6 +67,11 @@ sim: ## the properties of the scheduler and the simulator, with SEEDS random cas
 live: ## the tests that start agents and sandboxes, as root; what is lacking is a failure
 	AINUR_REQUIRE=root,python,go,cgroup,containerd,runc,crun,docker,debian go test -count=1 ./agent/... ./cmd/...
 
+.PHONY: soak
+soak: LENGTH = 10m
+soak: ## an agent under a mixed load for LENGTH: what it uses does not grow
+	AINUR_SOAK=$(LENGTH) go test -count=1 -timeout 1h -v ./agent/live/soak
+
 .PHONY: bench
 bench: ## every benchmark, summarised; keep .bin/bench.txt to compare with benchstat
 	$(install) $(BENCHSTAT)
