@@ -26,8 +26,10 @@ const Executable = "function"
 //go:embed fn/fn.go wire/wire.go
 var SDK embed.FS
 
+// Python is what runs python3 code.
+//
 //go:embed python/shim.py
-var python []byte
+var Python []byte
 
 //go:embed python/zygote.py
 var zygote []byte
@@ -59,7 +61,7 @@ func host(f spec.Function, code, dir, python3 string) (p paths, err error) {
 			p.interpreter, err = interpreter()
 		}
 		if err == nil {
-			err = writeOnce(p.shim, python)
+			err = writeOnce(p.shim, Python)
 		}
 	case f.Runtime == "go", f.Runtime == "exec":
 	default:
@@ -82,12 +84,11 @@ func Command(f spec.Function, code, dir string) (argv, env []string, err error) 
 
 // Where a sandbox with a root of its own sees what is the agent's.
 const (
-	insideCode   = "/ainur/code"      // folder of the function's code
-	insideShim   = "/ainur/shim.py"   // what runs python3 code
+	InsideCode   = "/ainur/code"      // folder of the function's code
+	InsideShim   = "/ainur/shim.py"   // what runs python3 code
 	insideAinur  = "/ainur/ainur"     // this binary, which has the builtins
 	InsideZygote = "/ainur/zygote.py" // what forks python3 sandboxes
 	InsideRun    = "/ainur/run"       // folder of the agent's socket
-	ImagePython  = "/usr/bin/python3" // where an image has its interpreter
 )
 
 // Bind is a file or folder of the host that a sandbox sees, read only.
@@ -101,16 +102,16 @@ func Inside(f spec.Function, code, dir, python3 string) (argv, env []string, bin
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	argv, env = paths{insideAinur, insideCode, insideShim, p.interpreter}.command(f)
+	argv, env = paths{insideAinur, InsideCode, InsideShim, p.interpreter}.command(f)
 	switch {
 	case f.Builtin != "":
 		binds = []Bind{{p.ainur, insideAinur}}
 	case f.Runtime == "python3":
 		forks := filepath.Join(dir, "zygote.py")
 		err = writeOnce(forks, zygote)
-		binds = []Bind{{p.code, insideCode}, {p.shim, insideShim}, {forks, InsideZygote}}
+		binds = []Bind{{p.code, InsideCode}, {p.shim, InsideShim}, {forks, InsideZygote}}
 	default:
-		binds = []Bind{{p.code, insideCode}}
+		binds = []Bind{{p.code, InsideCode}}
 	}
 	return argv, env, binds, err
 }
@@ -130,8 +131,8 @@ func Contained(f spec.Function, code, dir, python3 string) (argv, env []string, 
 // Mountpoints are what a root filesystem must have for the binds of any function:
 // folders, and files.
 var Mountpoints = struct{ Folders, Files []string }{
-	Folders: []string{insideCode, InsideRun},
-	Files:   []string{insideShim, InsideZygote, insideAinur},
+	Folders: []string{InsideCode, InsideRun},
+	Files:   []string{InsideShim, InsideZygote, insideAinur},
 }
 
 // HostHidden are the folders of the host that a sandbox whose root is made of the

@@ -29,13 +29,7 @@ func openStore() (*oci.Store, error) {
 func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store *oci.Store, log *slog.Logger) (sandbox.Isolation, error) {
 	switch w.Isolation {
 	case "process":
-		return process.New(process.Options{
-			Dir: dir, RunID: runID, Container: w.Container, Log: log,
-			Layers: func(ctx context.Context, digest string) ([]string, error) {
-				root, err := store.Unpack(ctx, digest)
-				return root.Layers, err
-			},
-		})
+		return process.New(process.Options{Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
 	case "containerd":
 		return containerd.New(ctx, containerd.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
 	case "docker":

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/containerd/v2/pkg/archive"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -19,6 +20,18 @@ import (
 type Root struct {
 	Layers []string // folders of the layers for overlay, the lowest first
 	Config v1.Config
+}
+
+// Program is the path of a program in the image, as its PATH finds it, or "".
+func (r Root) Program(name string) string {
+	for dir := range strings.SplitSeq(Path, ":") {
+		for _, layer := range r.Layers {
+			if _, err := os.Lstat(filepath.Join(layer, dir, name)); err == nil {
+				return filepath.Join(dir, name)
+			}
+		}
+	}
+	return ""
 }
 
 // Unpack returns the root of an image, of which each layer is unpacked once,

@@ -125,7 +125,7 @@ var expected = map[string]live.Outcome{
 var sources = map[string]string{
 	"python": "def main(args):\n    return {'n': sum(range(1000))}\n",
 	"prints": "def main(args):\n    print('x' * 10000)\n    return 1\n",
-	"leaves": "import subprocess, sys\ndef main(args):\n    subprocess.Popen(['sleep', '600'])\n    return 1\n",
+	"leaves": "import subprocess, sys\ndef main(args):\n    subprocess.Popen(['sleep', '1'])\n    return 1\n",
 	"raises": "def main(args):\n    raise ValueError('by design')\n",
 	"ends":   "import os\ndef main(args):\n    os._exit(3)\n",
 	"eats":   "def main(args):\n    return len(bytearray(200 << 20))\n",

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 
@@ -27,12 +31,13 @@ type box struct {
 	config    sandbox.Config
 	number    string // of the sandbox in the Isolation
 	cgroup    resource.Cgroup
-	network   *network.Namespace // nil: none of the pool
-	listener  *link.Listener
+	network   *network.Namespace   // nil: none of the pool
+	listener  *link.Listener       // nil for an image of Ilúvatar
+	snapshot  bool                 // it has one of its own
 	container containerd.Container // nil until it is made
 	task      containerd.Task      // nil until it is made
 	stderr    link.Output
-	frames    *link.Frames
+	protocol  link.Protocol // nil until it has connected
 	state     string        // how it ended; read after done
 	started   bool          // something will close done
 	done      chan struct{} // closed when the task has ended
@@ -55,7 +60,7 @@ func (b *box) socketFolder() string { return filepath.Join(b.home(), "run") }
 // also after an error.
 func (b *box) start(ctx context.Context) error {
 	i, f := b.isolation, b.config.Function
-	root, err := i.root(ctx, b.config.Image)
+	root, err := i.root(ctx, b.config)
 	if err != nil {
 		return err
 	}
@@ -71,8 +76,10 @@ func (b *box) start(ctx context.Context) error {
 	if err := os.MkdirAll(b.socketFolder(), 0o700); err != nil {
 		return err
 	}
-	if b.listener, err = link.Listen(b.socketFolder()); err != nil {
-		return err
+	if f.Server == "" {
+		if b.listener, err = link.Listen(b.socketFolder()); err != nil {
+			return err
+		}
 	}
 	if b.cgroup, err = i.cgroups.Create(b.number, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
 		return err
@@ -100,10 +107,21 @@ func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error)
 		return err
 	}
 	b.stderr.To = b.config.Stderr
-	output := cio.NewCreator(cio.WithStreams(nil, &link.Output{To: b.config.Stdout}, &b.stderr), cio.WithFIFODir(b.home()))
+	var stdout, stderr io.Writer = &link.Output{To: b.config.Stdout}, &b.stderr
+	if b.config.Function.Server != "" {
+		stdout, stderr = b.speakIluvatar(stdout, stderr)
+	}
+	output := cio.NewCreator(cio.WithStreams(nil, stdout, stderr), cio.WithFIFODir(b.home()))
 	var options []containerd.NewTaskOpts
-	if root.mounts != nil {
-		options = append(options, containerd.WithRootFS(root.mounts))
+	mounts := root.mounts
+	if root.writable {
+		b.snapshot = true
+		if mounts, err = i.client.SnapshotService(i.snapshotter).Prepare(ctx, b.key(), root.chain, snapshots.WithLabels(i.labels(b.config.ID))); err != nil {
+			return err
+		}
+	}
+	if mounts != nil {
+		options = append(options, containerd.WithRootFS(mounts))
 	}
 	if b.task, err = b.container.NewTask(ctx, output, options...); err != nil {
 		return err
@@ -115,6 +133,18 @@ func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error)
 	b.started = true
 	go b.wait(ended)
 	return b.task.Start(ctx)
+}
+
+// speakIluvatar sets the protocol of one of Ilúvatar's images, and returns where its
+// output goes, in which the marker is looked for.
+func (b *box) speakIluvatar(stdout, stderr io.Writer) (io.Writer, io.Writer) {
+	out, err := link.NewMarkers(stdout, stderr)
+	if b.config.Function.Server == "unix" {
+		b.protocol = link.NewUnix(b.socketFolder(), out.Seen, b.done, b.ended)
+	} else {
+		b.protocol = link.NewHTTP(net.JoinHostPort(b.network.Address().String(), strconv.Itoa(iluvatarPort)), out.Seen, b.done, b.ended)
+	}
+	return out, err
 }
 
 // outputWithin is how long what was printed may take to arrive when the sandbox has ended.
@@ -146,10 +176,15 @@ func (b *box) wait(ended <-chan containerd.ExitStatus) {
 
 // ready waits until the sandbox has connected and user code is loaded.
 func (b *box) ready(ctx context.Context) error {
-	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	var err error
+	if b.listener != nil {
+		var conn net.Conn
+		if conn, err = b.listener.Accept(ctx, b.done, b.ended); err == nil {
+			b.protocol = link.NewFrames(conn, b.ended)
+		}
+	}
 	if err == nil {
-		b.frames = link.NewFrames(conn, b.ended)
-		err = b.frames.Ready(ctx)
+		err = b.protocol.Ready(ctx)
 	}
 	var e *sandbox.Error
 	if ctx.Err() != nil && errors.As(err, &e) {
@@ -160,7 +195,7 @@ func (b *box) ready(ctx context.Context) error {
 
 // Invoke runs args in the calling goroutine.
 func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
-	return b.frames.Invoke(ctx, args)
+	return b.protocol.Invoke(ctx, args)
 }
 
 // endWithin is how long a sandbox may take to end after its socket did.
@@ -214,8 +249,11 @@ func (b *box) Remove() error {
 		if b.container != nil {
 			errs = append(errs, ignoreNotFound(b.container.Delete(ctx)))
 		}
-		if b.frames != nil {
-			errs = append(errs, b.frames.Close())
+		if b.protocol != nil {
+			errs = append(errs, b.protocol.Close())
+		}
+		if b.snapshot {
+			errs = append(errs, ignoreNotFound(i.client.SnapshotService(i.snapshotter).Remove(ctx, b.key())))
 		}
 		if b.network != nil {
 			b.network.Release()

@@ -69,7 +69,7 @@ type Isolation struct {
 	closeErr    error
 
 	mu     sync.Mutex
-	made   map[string]*root // by digest of the image; "" is that of the host
+	made   map[string]*root // by digest of the image, "" for the files of the host
 	serial int              // of the last sandbox
 }
 

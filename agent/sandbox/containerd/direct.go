@@ -28,7 +28,7 @@ func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (
 	i.serial++
 	b := &box{isolation: i, config: c, number: strconv.Itoa(i.serial), done: make(chan struct{})}
 	i.mu.Unlock()
-	root, err := i.root(ctx, c.Image)
+	root, err := i.root(ctx, c)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -22,29 +22,39 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/shim"
 )
 
-// root is what all sandboxes of an image share: it is read only, so that one
-// snapshot serves them all and none is made for a cold start.
+// root is what all sandboxes of an image share. It is read only, so that one
+// snapshot serves them all and none is made for a cold start, but in an image that is
+// a function itself, which may want to write anywhere.
 type root struct {
 	path   string        // a folder of this host; "" with mounts
 	mounts []mount.Mount // of the snapshot
 	binds  []specs.Mount // of the host's folders
 	config v1.Config     // of the image
+	// writable: each sandbox has a snapshot of its own on chain instead of mounts.
+	writable bool
+	chain    string
 }
 
-// root is that of sandboxes of the image, "" for one from the files of this host.
+// root is that of sandboxes of c, from the files of this host when it has no image.
 // It is made when the first sandbox needs it.
-func (i *Isolation) root(ctx context.Context, image string) (*root, error) {
+func (i *Isolation) root(ctx context.Context, c sandbox.Config) (*root, error) {
+	image, writable := c.Image, c.Function.Image != ""
+	key := image
+	if writable {
+		key += " writable"
+	}
 	i.mu.Lock()
-	made := i.made[image]
+	made := i.made[key]
 	i.mu.Unlock()
 	if made != nil {
 		return made, nil
 	}
-	result := i.roots.DoChan(image, func() (any, error) {
+	result := i.roots.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(leases.WithLease(context.WithoutCancel(ctx), i.lease.ID), importTimeout)
 		defer cancel()
 		var made *root
@@ -52,11 +62,11 @@ func (i *Isolation) root(ctx context.Context, image string) (*root, error) {
 		if image == "" {
 			made, err = i.hostRoot()
 		} else {
-			made, err = i.imageRoot(ctx, image)
+			made, err = i.imageRoot(ctx, image, writable)
 		}
 		if err == nil {
 			i.mu.Lock()
-			i.made[image] = made
+			i.made[key] = made
 			i.mu.Unlock()
 		}
 		return made, err
@@ -103,7 +113,7 @@ func (i *Isolation) hostRoot() (*root, error) {
 
 // imageRoot imports an image, with where things of ours are mounted as a layer on
 // top, and makes the snapshot.
-func (i *Isolation) imageRoot(ctx context.Context, image string) (*root, error) {
+func (i *Isolation) imageRoot(ctx context.Context, image string, writable bool) (*root, error) {
 	if i.options.Store == nil {
 		return nil, errors.New("this agent has no images")
 	}
@@ -135,8 +145,12 @@ func (i *Isolation) imageRoot(ctx context.Context, image string) (*root, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := &root{config: config.Config}
-	r.mounts, err = i.client.SnapshotService(i.snapshotter).View(ctx, i.name+"-"+manifest, identity.ChainID(layers).String(), snapshots.WithLabels(i.labels("")))
+	r := &root{config: config.Config, chain: identity.ChainID(layers).String()}
+	if writable {
+		r.writable = true
+		return r, nil
+	}
+	r.mounts, err = i.client.SnapshotService(i.snapshotter).View(ctx, i.name+"-"+manifest, r.chain, snapshots.WithLabels(i.labels("")))
 	return r, err
 }
 

@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
@@ -27,12 +28,8 @@ const specVersion = "1.0.2"
 
 // spec is the container of a sandbox.
 func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
-	f, c := b.config.Function, b.config
-	python := ""
-	if c.Image != "" {
-		python = "python3" // the runtime looks for it in the image's PATH
-	}
-	argv, env, binds, err := shim.Contained(f, c.Code, i.homes(), python)
+	f := b.config.Function
+	argv, env, binds, err := i.command(b, r)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +49,12 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 		return nil, err
 	}
 	s.Version = specVersion
-	s.Root.Readonly = true
-	if r.mounts == nil {
+	s.Root.Readonly = !r.writable
+	if r.path != "" {
 		s.Root.Path = r.path
+	}
+	if r.config.WorkingDir != "" {
+		s.Process.Cwd = r.config.WorkingDir
 	}
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
 	s.Process.Env = container.Environment(r.config.Env, env, f)
@@ -68,8 +68,48 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	for _, bind := range binds {
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: bind.Host, Destination: bind.Inside, Options: []string{"rbind", "ro", "nosuid", "nodev"}})
 	}
-	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: shim.InsideRun, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
+	sockets := shim.InsideRun
+	if f.Server != "" {
+		sockets = link.IluvatarSockets
+	}
+	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: sockets, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
 	return s, nil
+}
+
+// iluvatarPort is where an image of Ilúvatar serves HTTP.
+const iluvatarPort = 8080
+
+// command is what a container runs, with its environment and what must be bound:
+// a function's code, or what an image says that is a function itself.
+func (i *Isolation) command(b *box, r *root) (argv, env []string, binds []shim.Bind, err error) {
+	c, f := b.config, b.config.Function
+	if f.Image == "" {
+		python := ""
+		if c.Image != "" {
+			python = "python3" // the runtime looks for it in the image's PATH
+		}
+		return shim.Contained(f, c.Code, i.homes(), python)
+	}
+	if u := r.config.User; u != "" && u != "0" && u != "root" && u != "0:0" {
+		i.options.Log.Warn("the image is run as user 0", "function", f.Name, "user", u)
+	}
+	argv = slices.Concat(r.config.Entrypoint, r.config.Cmd)
+	if f.Server != "" {
+		if len(argv) == 0 {
+			argv = link.IluvatarCommand
+		}
+		host := "127.0.0.1"
+		if b.network != nil {
+			host = b.network.Address().String()
+		} else if f.Server == "http" {
+			return nil, nil, nil, fmt.Errorf("function %s: server = \"http\" is reached over a network: set network = \"bridge\" in the worker's container block", f.Name)
+		}
+		return argv, link.IluvatarEnv(host, iluvatarPort, f.Timeout), nil, nil
+	}
+	if len(argv) == 0 {
+		return nil, nil, nil, fmt.Errorf("function %s: its image says nothing to run: it has neither entrypoint nor command", f.Name)
+	}
+	return argv, nil, nil, nil
 }
 
 // nativeFilter leaves the filter of system calls for this kind of machine alone:

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/network"
@@ -26,9 +27,7 @@ type Options struct {
 	RunID     string // labels cgroups and processes
 	Log       *slog.Logger
 	Container spec.Container
-	// Layers is the folders of an image's layers on this host, the lowest first.
-	// nil: no function may have an image.
-	Layers func(ctx context.Context, digest string) ([]string, error)
+	Store     *oci.Store // has the images; nil: no function may have one
 }
 
 // pidsLimit is how many processes and threads a sandbox may have.

@@ -1,6 +1,8 @@
 package process_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +17,11 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.uber.org/goleak"
 
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/image/ocitest"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
@@ -40,7 +45,12 @@ func openIn(t *testing.T, dir, runID string) *process.Isolation {
 
 func openWith(t *testing.T, dir, runID string, container spec.Container) *process.Isolation {
 	t.Helper()
-	i, err := process.New(process.Options{Dir: dir, RunID: runID, Container: container, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return openStored(t, dir, runID, container, nil)
+}
+
+func openStored(t *testing.T, dir, runID string, container spec.Container, store *oci.Store) *process.Isolation {
+	t.Helper()
+	i, err := process.New(process.Options{Dir: dir, RunID: runID, Container: container, Store: store, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,26 +282,28 @@ def main(args):
 // The files of an image are those of its layers, the upper ones first, and what is the agent's.
 func TestImageLayers(t *testing.T) {
 	testenv.Require(t, testenv.Root, testenv.Go)
-	lower, upper, code := t.TempDir(), t.TempDir(), t.TempDir()
-	for path, content := range map[string]string{lower + "/which": "lower", lower + "/only": "lower", upper + "/which": "upper"} {
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	code := t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(code, shim.Executable), "./testdata/files")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // no loader is in the image
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	i, err := process.New(process.Options{
-		Dir: t.TempDir(), RunID: fmt.Sprintf("layers-%d", os.Getpid()), Log: slog.New(slog.DiscardHandler),
-		Layers: func(_ context.Context, digest string) ([]string, error) {
-			if digest != "sha256:x" {
-				t.Errorf("layers of %q", digest)
-			}
-			return []string{lower, upper}, nil
-		},
-	})
+	store, err := oci.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := oci.New(v1.Config{}, files(t, "which", "lower", "only", "lower"))
+	if err == nil {
+		image, err = oci.Append(image, files(t, "which", "upper"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := store.Add(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := process.New(process.Options{Dir: t.TempDir(), RunID: fmt.Sprintf("layers-%d", os.Getpid()), Log: slog.New(slog.DiscardHandler), Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,13 +312,52 @@ func TestImageLayers(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	b := sandboxtest.Must(t, i, sandbox.Config{
-		ID: "f-1", Code: code, Image: "sha256:x",
-		Function: spec.Function{Name: "f", Runtime: "exec", Memory: 64 * spec.MiB, MilliCPU: 1000},
-	})
+	c := sandbox.Config{ID: "f-1", Code: code, Image: digest, Function: spec.Function{Name: "f", Runtime: "exec", Memory: 64 * spec.MiB, MilliCPU: 1000}}
+	b := sandboxtest.Must(t, i, c)
 	r, err := b.Invoke(t.Context(), []byte(`{"/which":1,"/only":1,"/root":1}`))
 	if want := `{"/only":"lower","/root":"","/which":"upper"}`; err != nil || string(r.Result) != want {
 		t.Errorf("%s, %v, want %s", r.Result, err, want)
+	}
+	c.ID, c.Function.Runtime = "f-2", "python3"
+	if _, err := i.Create(t.Context(), c); err == nil || !strings.Contains(err.Error(), "has no python3") {
+		t.Errorf("an image without python3: %v", err)
+	}
+	c.ID, c.Function.Image = "f-3", "x"
+	if _, err := i.Create(t.Context(), c); err == nil || !strings.Contains(err.Error(), "containerd and docker run both") {
+		t.Errorf("an image with a program: %v", err)
+	}
+}
+
+// files is a layer of files, by pairs of name and content.
+func files(t *testing.T, pairs ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for n := 0; n < len(pairs); n += 2 {
+		if err := w.WriteHeader(&tar.Header{Name: pairs[n], Mode: 0o644, Size: int64(len(pairs[n+1]))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(pairs[n+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Functions in Python on an image, from new interpreters and from zygotes.
+func TestConformanceOfImages(t *testing.T) {
+	testenv.Require(t, testenv.Root, testenv.Cgroup)
+	t.Setenv("AINUR_SECRET_OF_THE_AGENT", "x")
+	store, digest := ocitest.Python(t)
+	for _, zygote := range []bool{false, true} {
+		t.Run(fmt.Sprintf("zygote=%t", zygote), func(t *testing.T) {
+			sandboxtest.RunOn(t, digest, func(t *testing.T) sandbox.Isolation {
+				return openStored(t, t.TempDir(), fmt.Sprintf("image-%d-%d", os.Getpid(), opened.Add(1)), spec.Container{Zygote: zygote, Network: "none"}, store)
+			})
+		})
 	}
 }
 

@@ -49,13 +49,20 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 	var err error
 	interpreter, path := "", os.Getenv("PATH")
 	if c.Image != "" {
-		if i.options.Layers == nil {
+		if i.options.Store == nil {
 			return nil, errors.New("this agent has no images")
 		}
-		if s.layers, err = i.options.Layers(ctx, c.Image); err != nil {
+		if c.Function.Image != "" {
+			return nil, fmt.Errorf("function %s is an image with a program of its own: isolation process puts code on a base image, and containerd and docker run both", c.Function.Name)
+		}
+		image, err := i.options.Store.Unpack(ctx, c.Image)
+		if err != nil {
 			return nil, err
 		}
-		interpreter, path = shim.ImagePython, oci.Path
+		s.layers, path = image.Layers, oci.Path
+		if interpreter = image.Program("python3"); c.Function.Runtime == "python3" && interpreter == "" {
+			return nil, fmt.Errorf("the base of function %s has no python3 in %s", c.Function.Name, path)
+		}
 	}
 	made := &root{}
 	if made.argv, made.env, s.binds, err = shim.Inside(c.Function, c.Code, i.options.Dir, interpreter); err != nil {

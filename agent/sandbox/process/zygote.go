@@ -160,15 +160,18 @@ func newZygote(ctx context.Context, i *Isolation, c sandbox.Config, id string) (
 	return z, nil
 }
 
+// systemPython is where Debian and its like have an interpreter that any user may execute.
+const systemPython = "/usr/bin/python3"
+
 // sharedPython is an interpreter that any user may execute: path, or that of the system.
 func sharedPython(path, image string) (string, error) {
 	if image != "" || forAll(path) {
 		return path, nil
 	}
-	if !forAll(shim.ImagePython) {
-		return "", fmt.Errorf("a zygote runs as a user without rights, who may not execute %s: install %s", path, shim.ImagePython)
+	if !forAll(systemPython) {
+		return "", fmt.Errorf("a zygote runs as a user without rights, who may not execute %s: install %s", path, systemPython)
 	}
-	return shim.ImagePython, nil
+	return systemPython, nil
 }
 
 // forAll reports whether any user may execute a file of this host.

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/report"
+)
+
+func (c *cli) imageCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "image",
+		Short: "Build container images without Docker, and look after those of this host",
+		Args:  args(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(c.imageBuildCommand(), c.imagePullCommand(), c.imageListCommand(), c.imageRemoveCommand())
+	return cmd
+}
+
+// references explains what an image may be named by.
+const references = `A reference of an image is one of
+
+  oci-dir:PATH[@sha256:HEX]   a folder with an OCI image layout
+  oci-tar:PATH                an archive of one, or one that docker save makes
+  rootfs:PATH                 a root filesystem, as a folder or a tar
+  deb:SUITE?include=A,B       packages of Debian, as mmdebstrap unpacks them
+  scratch                     an empty image
+  sha256:HEX                  an image of this host
+  NAME[:TAG][@sha256:HEX]     an image of a registry`
+
+func (c *cli) imageBuildCommand() *cobra.Command {
+	var o oci.BuildOptions
+	var to string
+	cmd := &cobra.Command{
+		Use:   "build SOURCE",
+		Short: "Build an image of a function's code on a base",
+		Long: `Builds an image of a function from the folder of its code, or the file of an
+executable, and keeps it on this host. The same code, base and packages have the
+same digest, wherever it is built. With root and a base, the image has the bytecode
+of the function in Python.
+
+` + references,
+		Example: `  ainur image build ./hello --runtime python3 --base 'deb:bookworm?include=python3-minimal,libpython3-stdlib'
+  ainur image build ./hello-go --runtime go --to oci-dir:./hello-image`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Function.Source = args[0]
+			o.Note = func(text string) { fmt.Fprintln(c.stderr, "note:", text) }
+			return c.buildImage(cmd.Context(), o, to)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Function.Runtime, "runtime", "python3", "python3, go or exec")
+	flags.StringVar(&o.Base, "base", "", "reference of the image below the code; default: scratch")
+	flags.StringVar(&o.Requirements, "requirements", "", "file of Python packages for pip to install")
+	flags.StringVar(&to, "to", "", "write the image to oci-dir:PATH or oci-tar:PATH, too")
+	return cmd
+}
+
+func (c *cli) buildImage(ctx context.Context, o oci.BuildOptions, to string) error {
+	store, err := openStore()
+	if err != nil {
+		return err
+	}
+	digest, err := store.Build(ctx, o)
+	if err != nil {
+		return err
+	}
+	if to != "" {
+		if err := store.Export(digest, to); err != nil {
+			return err
+		}
+	}
+	return c.showImages(store, []string{digest})
+}
+
+func (c *cli) imagePullCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "pull REFERENCE",
+		Short: "Put an image on this host",
+		Long:  references,
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := openStore()
+			if err != nil {
+				return err
+			}
+			digest, err := store.Pull(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.showImages(store, []string{digest})
+		},
+	}
+}
+
+func (c *cli) imageListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the images of this host",
+		Args:    args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			store, err := openStore()
+			if err != nil {
+				return err
+			}
+			digests, err := store.List()
+			if err != nil {
+				return err
+			}
+			return c.showImages(store, digests)
+		},
+	}
+}
+
+func (c *cli) imageRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove DIGEST...",
+		Aliases: []string{"rm"},
+		Short:   "Remove images from this host, with the layers that no other image has",
+		Args:    args(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			store, err := openStore()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, digest := range args {
+				err := store.Remove(digest)
+				if errors.Is(err, os.ErrNotExist) {
+					err = fmt.Errorf("no image %s is on this host: ainur image list shows them", digest)
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+// imageInfo is an image as it is shown.
+type imageInfo struct {
+	Digest  string     `json:"digest"`
+	Layers  []string   `json:"layers"` // digests, the lowest first
+	Size    spec.Bytes `json:"size"`   // of the layers as they are kept
+	Command []string   `json:"command"`
+}
+
+func (c *cli) showImages(store *oci.Store, digests []string) error {
+	infos := make([]imageInfo, len(digests))
+	for n, digest := range digests {
+		image, err := store.Image(digest)
+		if err != nil {
+			return err
+		}
+		m, err := image.Manifest()
+		if err != nil {
+			return err
+		}
+		config, err := image.ConfigFile()
+		if err != nil {
+			return err
+		}
+		infos[n] = imageInfo{Digest: digest, Layers: []string{}, Command: append(config.Config.Entrypoint, config.Config.Cmd...)}
+		for _, layer := range m.Layers {
+			infos[n].Layers, infos[n].Size = append(infos[n].Layers, layer.Digest.String()), infos[n].Size+spec.Bytes(layer.Size)
+		}
+	}
+	c.data = map[string]any{"images": infos}
+	if c.output == "json" {
+		return nil
+	}
+	t := report.Table{Columns: []report.Column{{Name: "digest"}, {Name: "layers", Number: true}, {Name: "size", Unit: "MiB", Number: true}, {Name: "command"}}}
+	for _, i := range infos {
+		t.Rows = append(t.Rows, []string{i.Digest, fmt.Sprint(len(i.Layers)), fmt.Sprintf("%.1f", float64(i.Size)/float64(spec.MiB)), dash(strings.Join(i.Command, " "))})
+	}
+	return t.Write(c.stdout)
+}
