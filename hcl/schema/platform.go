@@ -218,7 +218,7 @@ var platform = []*Block{
 			{Name: "requirements", Type: plain(String), Lacking: Live, Doc: "of python3: a file of packages to install, from the file's folder"},
 			{Name: "base", Type: plain(String), Doc: "image that the source is put on, as for image, or `deb:SUITE?include=PACKAGE,PACKAGE`, or `rootfs:PATH`; default: the files of the host"},
 			{Name: "pin", Type: plain(Bool), Default: "true", Doc: "resolve the image to its digest, in the lock file"},
-			{Name: "server", Type: enum("ainur", "http", "unix").lacking(Live, "http", "unix"), Default: `"ainur"`, Doc: "protocol that the image speaks; http and unix are Ilúvatar's"},
+			{Name: "server", Type: enum("ainur", "http", "unix"), Default: `"ainur"`, Doc: "protocol that the image speaks; http and unix are Ilúvatar's"},
 			{Name: "memory", Type: Type{Kind: Bytes, Min: 1 << 20}, Required: true, Doc: "limit of a sandbox"},
 			{Name: "cpus", Type: positive(Number), Default: "1", Doc: "what an invocation takes of the worker's cores"},
 			{Name: "timeout", Type: positive(Duration), Default: `"60s"`, Doc: "of one execution"},

@@ -65,7 +65,7 @@ func (s *Store) Build(ctx context.Context, o BuildOptions) (digest string, err e
 		if o.Requirements != "" {
 			return "", fmt.Errorf("requirements are of runtime python3, not %s", o.Function.Runtime)
 		}
-		return s.add(derive(base, func(c *v1.Config) {
+		return s.add(Derive(base, func(c *v1.Config) {
 			c.Entrypoint, c.Cmd = []string{path.Join(shim.InsideCode, shim.Executable)}, nil
 			c.Env = append(c.Env, "AINUR_CODE="+shim.InsideCode)
 		}, code))
@@ -89,13 +89,13 @@ func (s *Store) Build(ctx context.Context, o BuildOptions) (digest string, err e
 	if code, err = s.compile(ctx, o, baseDigest, code); err != nil {
 		return "", err
 	}
-	return s.add(derive(base, func(c *v1.Config) {
+	return s.add(Derive(base, func(c *v1.Config) {
 		c.Entrypoint, c.Cmd, c.Env = []string{"python3", "-u", shim.InsideShim}, nil, append(c.Env, env...)
 	}, append(layers, own, code)...))
 }
 
-// derive is a base with another configuration and these layers on top.
-func derive(base v1.Image, edit func(*v1.Config), layers ...[]byte) (v1.Image, error) {
+// Derive is a base with another configuration and these layers on top.
+func Derive(base v1.Image, edit func(*v1.Config), layers ...[]byte) (v1.Image, error) {
 	file, err := base.ConfigFile()
 	if err != nil {
 		return nil, err
@@ -185,8 +185,8 @@ func repack(archive []byte, dir string) ([]byte, error) {
 	}
 }
 
-// treeOf is a layer of the files in the folder host, below dir.
-func treeOf(host, dir string) ([]byte, error) {
+// Folder is a layer of the files in the folder host, below dir.
+func Folder(host, dir string) ([]byte, error) {
 	var files []entry
 	err := filepath.WalkDir(host, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
@@ -237,7 +237,7 @@ func (s *Store) install(ctx context.Context, o BuildOptions, base string) ([]byt
 	if err := os.RemoveAll(filepath.Join(dir, "bin")); err != nil { // scripts for the Python of this host
 		return nil, err
 	}
-	return treeOf(dir, strings.TrimPrefix(insidePackages, "/"))
+	return Folder(dir, strings.TrimPrefix(insidePackages, "/"))
 }
 
 // pythonOf is the version of the Python in an image, such as "3.11", or "" when that
@@ -305,7 +305,7 @@ func (s *Store) compile(ctx context.Context, o BuildOptions, base string, code [
 		o.Note(fmt.Sprintf("the image has no bytecode of the function: %v: %s", err, bytes.TrimSpace(out)))
 		return code, nil
 	}
-	return treeOf(filepath.Join(dir, "top"), "")
+	return Folder(filepath.Join(dir, "top"), "")
 }
 
 // unpackTar writes a tar of ours below dir.

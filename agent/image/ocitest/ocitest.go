@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/testenv"
 )
@@ -25,4 +27,25 @@ func Python(t testing.TB, packages ...string) (store *oci.Store, digest string) 
 		t.Fatal(err)
 	}
 	return store, digest
+}
+
+// Derive puts an image into the store that is a base with the files of a folder of
+// this host below dir, and another configuration.
+func Derive(t testing.TB, store *oci.Store, base, dir, folder string, edit func(*v1.Config)) (digest string) {
+	t.Helper()
+	image, err := store.Image(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := oci.Folder(folder, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image, err = oci.Derive(image, edit, layer); err != nil {
+		t.Fatal(err)
+	}
+	if digest, err = store.Add(image); err != nil {
+		t.Fatal(err)
+	}
+	return digest
 }

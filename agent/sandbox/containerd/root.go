@@ -125,17 +125,19 @@ func (i *Isolation) imageRoot(ctx context.Context, image string, writable bool) 
 	if err != nil {
 		return nil, err
 	}
-	skeleton, err := container.Skeleton(container.Host{})
-	if err != nil {
-		return nil, err
-	}
-	onTop, err := oci.Append(base, skeleton)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := i.options.Store.Add(onTop)
-	if err != nil {
-		return nil, err
+	manifest := image
+	if !writable {
+		skeleton, err := container.Skeleton(container.Host{})
+		if err != nil {
+			return nil, err
+		}
+		onTop, err := oci.Append(base, skeleton)
+		if err != nil {
+			return nil, err
+		}
+		if manifest, err = i.options.Store.Add(onTop); err != nil {
+			return nil, err
+		}
 	}
 	imported, err := i.importImage(ctx, manifest)
 	if err != nil {

@@ -1,0 +1,114 @@
+package oci_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/image/ocitest"
+	"github.com/ainur-faas/ainur/agent/testenv"
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+func source(t *testing.T, name, content string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestBuildPython(t *testing.T) {
+	store, base := ocitest.Python(t)
+	build := func() string {
+		code := source(t, "main.py", "import helper\ndef main(args):\n    return helper.x\n")
+		if err := os.WriteFile(filepath.Join(code, "helper.py"), []byte("x = 1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return must(store.Build(t.Context(), oci.BuildOptions{Base: base, Function: spec.Function{Runtime: "python3", Source: code}, Note: func(text string) { t.Error(text) }}))(t)
+	}
+	digest := build()
+	if again := build(); again != digest {
+		t.Errorf("the same code in another folder is %s, not %s", again, digest)
+	}
+	root := must(store.Unpack(t.Context(), digest))(t)
+	if below := must(store.Unpack(t.Context(), base))(t); !slices.Equal(root.Layers[:len(below.Layers)], below.Layers) {
+		t.Errorf("the base is not shared: %v, %v", root.Layers, below.Layers)
+	}
+	top := root.Layers[len(root.Layers)-1]
+	if found := must(filepath.Glob(top + "/ainur/code/__pycache__/*.pyc"))(t); len(found) != 2 {
+		t.Errorf("bytecode: %v", found)
+	}
+	if got := strings.Join(root.Config.Entrypoint, " "); got != "python3 -u /ainur/shim.py" {
+		t.Errorf("it runs %s", got)
+	}
+}
+
+func TestBuildGo(t *testing.T) {
+	testenv.Require(t, testenv.Go)
+	s := open(t)
+	build := func() string {
+		return must(s.Build(t.Context(), oci.BuildOptions{Function: spec.Function{Runtime: "go", Source: source(t, "main.go", "package main\nfunc main() {}\n")}}))(t)
+	}
+	digest := build()
+	if again := build(); again != digest {
+		t.Errorf("built again it is %s, not %s", again, digest)
+	}
+	for _, to := range []string{"oci-dir:" + t.TempDir() + "/dir", "oci-tar:" + t.TempDir() + "/image.tar"} {
+		for range 2 { // the second replaces the first
+			if err := s.Export(digest, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other := open(t)
+		got := must(other.Pull(t.Context(), to))(t)
+		if strings.HasPrefix(to, "oci-dir:") && got != digest {
+			t.Errorf("%s is %s, not %s", to, got, digest)
+		}
+	}
+	if err := s.Export(digest, "nowhere"); err == nil || !strings.Contains(err.Error(), "oci-dir:PATH") {
+		t.Errorf("to nowhere: %v", err)
+	}
+	if err := s.Remove(digest); err != nil {
+		t.Fatal(err)
+	}
+	if left := must(s.List())(t); slices.Contains(left, digest) {
+		t.Errorf("it is still there: %v", left)
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	s := open(t)
+	python := source(t, "main.py", "def main(args): pass\n")
+	for want, o := range map[string]oci.BuildOptions{
+		"needs a base with python3":          {Function: spec.Function{Runtime: "python3", Source: python}},
+		"no such file":                       {Function: spec.Function{Runtime: "python3", Source: "/nowhere"}},
+		"requirements are of runtime python": {Function: spec.Function{Runtime: "exec", Source: source(t, "function", "#!/bin/sh\n")}, Requirements: "x"},
+	} {
+		if _, err := s.Build(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// What pip says of an index that is not there comes with the way out.
+func TestBuildWithoutIndex(t *testing.T) {
+	store, base := ocitest.Python(t)
+	t.Setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+	t.Setenv("PIP_RETRIES", "0")
+	requirements := filepath.Join(t.TempDir(), "requirements.txt")
+	if err := os.WriteFile(requirements, []byte("six\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := store.Build(t.Context(), oci.BuildOptions{
+		Base: base, Requirements: requirements,
+		Function: spec.Function{Runtime: "python3", Source: source(t, "main.py", "def main(args): pass\n")},
+	})
+	if err == nil || !strings.Contains(err.Error(), "from http://127.0.0.1:1/simple") || !strings.Contains(err.Error(), "PIP_INDEX_URL") {
+		t.Errorf("%v", err)
+	}
+}
