@@ -5,13 +5,17 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path"
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
@@ -87,4 +91,60 @@ func Environment(image, command []string, f spec.Function) []string {
 		last[name] = v
 	}
 	return slices.Sorted(maps.Values(last))
+}
+
+// IluvatarPort is where an image of Ilúvatar serves HTTP.
+const IluvatarPort = 8080
+
+// Address is where a container listens.
+type Address struct {
+	Host    string
+	Reached bool // by the agent, over a network
+}
+
+// Command is what a container of c runs, with its environment and what must be
+// bound: a function's code, or what its image says that is a function itself. What is
+// needed on disk is written to dir once.
+func Command(c sandbox.Config, image v1.Config, dir string, a Address) (argv, env []string, binds []shim.Bind, err error) {
+	f := c.Function
+	if f.Image == "" {
+		python := ""
+		if c.Image != "" {
+			python = "python3" // the runtime looks for it in the image's PATH
+		}
+		return shim.Contained(f, c.Code, dir, python)
+	}
+	argv = slices.Concat(image.Entrypoint, image.Cmd)
+	switch {
+	case f.Server == "http" && !a.Reached:
+		return nil, nil, nil, fmt.Errorf("function %s: server = \"http\" is reached over a network: set network = \"bridge\" in the worker's container block", f.Name)
+	case f.Server != "" && len(argv) == 0:
+		argv = link.IluvatarCommand
+	case len(argv) == 0:
+		return nil, nil, nil, fmt.Errorf("function %s: its image says nothing to run: it has neither entrypoint nor command", f.Name)
+	}
+	if f.Server != "" {
+		env = link.IluvatarEnv(a.Host, IluvatarPort, f.Timeout)
+	}
+	return argv, env, nil, nil
+}
+
+// Folder is where a container of f begins.
+func Folder(f spec.Function, image v1.Config) string {
+	switch {
+	case f.Image == "" || image.WorkingDir == "" && f.Server == "":
+		return "/"
+	case image.WorkingDir == "":
+		return "/app"
+	default:
+		return image.WorkingDir
+	}
+}
+
+// Sockets is where a container of f sees the folder of its socket.
+func Sockets(f spec.Function) string {
+	if f.Server != "" {
+		return link.IluvatarSockets
+	}
+	return shim.InsideRun
 }

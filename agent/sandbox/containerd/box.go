@@ -142,7 +142,7 @@ func (b *box) speakIluvatar(stdout, stderr io.Writer) (io.Writer, io.Writer) {
 	if b.config.Function.Server == "unix" {
 		b.protocol = link.NewUnix(b.socketFolder(), out.Seen, b.done, b.ended)
 	} else {
-		b.protocol = link.NewHTTP(net.JoinHostPort(b.network.Address().String(), strconv.Itoa(iluvatarPort)), out.Seen, b.done, b.ended)
+		b.protocol = link.NewHTTP(net.JoinHostPort(b.network.Address().String(), strconv.Itoa(container.IluvatarPort)), out.Seen, b.done, b.ended)
 	}
 	return out, err
 }

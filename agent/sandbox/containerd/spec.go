@@ -15,8 +15,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
-	"github.com/ainur-faas/ainur/agent/sandbox/link"
-	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -29,7 +27,11 @@ const specVersion = "1.0.2"
 // spec is the container of a sandbox.
 func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	f := b.config.Function
-	argv, env, binds, err := i.command(b, r)
+	address := container.Address{Host: "127.0.0.1"}
+	if b.network != nil {
+		address = container.Address{Host: b.network.Address().String(), Reached: true}
+	}
+	argv, env, binds, err := container.Command(b.config, r.config, i.homes(), address)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +55,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	if r.path != "" {
 		s.Root.Path = r.path
 	}
-	if r.config.WorkingDir != "" {
-		s.Process.Cwd = r.config.WorkingDir
-	}
+	s.Process.Cwd = container.Folder(f, r.config)
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
 	s.Process.Env = container.Environment(r.config.Env, env, f)
 	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, b.number)
@@ -68,48 +68,8 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	for _, bind := range binds {
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: bind.Host, Destination: bind.Inside, Options: []string{"rbind", "ro", "nosuid", "nodev"}})
 	}
-	sockets := shim.InsideRun
-	if f.Server != "" {
-		sockets = link.IluvatarSockets
-	}
-	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: sockets, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
+	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: container.Sockets(f), Options: []string{"bind", "nosuid", "nodev", "noexec"}})
 	return s, nil
-}
-
-// iluvatarPort is where an image of Ilúvatar serves HTTP.
-const iluvatarPort = 8080
-
-// command is what a container runs, with its environment and what must be bound:
-// a function's code, or what an image says that is a function itself.
-func (i *Isolation) command(b *box, r *root) (argv, env []string, binds []shim.Bind, err error) {
-	c, f := b.config, b.config.Function
-	if f.Image == "" {
-		python := ""
-		if c.Image != "" {
-			python = "python3" // the runtime looks for it in the image's PATH
-		}
-		return shim.Contained(f, c.Code, i.homes(), python)
-	}
-	if u := r.config.User; u != "" && u != "0" && u != "root" && u != "0:0" {
-		i.options.Log.Warn("the image is run as user 0", "function", f.Name, "user", u)
-	}
-	argv = slices.Concat(r.config.Entrypoint, r.config.Cmd)
-	if f.Server != "" {
-		if len(argv) == 0 {
-			argv = link.IluvatarCommand
-		}
-		host := "127.0.0.1"
-		if b.network != nil {
-			host = b.network.Address().String()
-		} else if f.Server == "http" {
-			return nil, nil, nil, fmt.Errorf("function %s: server = \"http\" is reached over a network: set network = \"bridge\" in the worker's container block", f.Name)
-		}
-		return argv, link.IluvatarEnv(host, iluvatarPort, f.Timeout), nil, nil
-	}
-	if len(argv) == 0 {
-		return nil, nil, nil, fmt.Errorf("function %s: its image says nothing to run: it has neither entrypoint nor command", f.Name)
-	}
-	return argv, nil, nil, nil
 }
 
 // nativeFilter leaves the filter of system calls for this kind of machine alone:

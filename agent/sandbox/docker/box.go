@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	common "github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 )
 
@@ -27,9 +30,10 @@ type box struct {
 	asked     bool   // the daemon was asked to make the container
 	id        string // of the container, "" while it is not known
 	listener  *link.Listener
-	frames    *link.Frames
+	protocol  link.Protocol
 	stderr    link.Output
 	attached  *client.HijackedResponse // what the container prints; nil before it is
+	seen      <-chan struct{}          // closed by the marker of Ilúvatar's servers
 	printed   chan struct{}            // closed when it prints no more
 	cgroup    resource.Cgroup
 	opened    bool // the cgroup was
@@ -53,7 +57,7 @@ func newBox(i *Isolation, c sandbox.Config) *box {
 // start starts the container. Whatever it has made, Remove removes, also after an error.
 func (b *box) start(ctx context.Context) error {
 	i := b.isolation
-	image, err := i.images.load(ctx, b.config.Image)
+	image, err := i.images.load(ctx, b.config.Image, b.config.Function.Image != "")
 	if err != nil {
 		return err
 	}
@@ -61,8 +65,10 @@ func (b *box) start(ctx context.Context) error {
 	if err := os.MkdirAll(run, 0o755); err != nil {
 		return err
 	}
-	if b.listener, err = link.Listen(run); err != nil {
-		return err
+	if b.config.Function.Server == "" {
+		if b.listener, err = link.Listen(run); err != nil {
+			return err
+		}
 	}
 	request, err := i.request(b.config, image, run)
 	if err != nil {
@@ -99,8 +105,10 @@ func (b *box) attach(ctx context.Context) error {
 	}
 	b.attached = &attached.HijackedResponse
 	b.stderr.To = b.config.Stderr
+	stdout, stderr := link.NewMarkers(&link.Output{To: b.config.Stdout}, &b.stderr)
+	b.seen = stdout.Seen
 	b.life.Go(func() {
-		_, _ = stdcopy.StdCopy(&link.Output{To: b.config.Stdout}, &b.stderr, attached.Reader) // how the stream ended tells nothing
+		_, _ = stdcopy.StdCopy(stdout, stderr, attached.Reader) // how the stream ended tells nothing
 		close(b.printed)
 	})
 	return nil
@@ -161,16 +169,43 @@ func (b *box) wasOutOfMemory(ctx context.Context) bool {
 
 // ready waits until the container has connected and user code is loaded.
 func (b *box) ready(ctx context.Context) error {
-	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	var err error
+	switch b.config.Function.Server {
+	case "unix":
+		b.protocol = link.NewUnix(filepath.Join(b.home, "run"), b.seen, b.done, b.ended)
+	case "http":
+		var address string
+		if address, err = b.address(ctx); err == nil {
+			b.protocol = link.NewHTTP(net.JoinHostPort(address, strconv.Itoa(common.IluvatarPort)), b.seen, b.done, b.ended)
+		}
+	default:
+		var conn net.Conn
+		if conn, err = b.listener.Accept(ctx, b.done, b.ended); err == nil {
+			b.protocol = link.NewFrames(conn, b.ended)
+		}
+	}
 	if err == nil {
-		b.frames = link.NewFrames(conn, b.ended)
-		err = b.frames.Ready(ctx)
+		err = b.protocol.Ready(ctx)
 	}
 	var e *sandbox.Error
 	if ctx.Err() != nil && errors.As(err, &e) {
 		e.Message += b.stderr.LastWords()
 	}
 	return err
+}
+
+// address is where the container is reached in the daemon's network.
+func (b *box) address(ctx context.Context) (string, error) {
+	result, err := b.isolation.client.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, n := range result.Container.NetworkSettings.Networks {
+		if n.IPAddress.IsValid() {
+			return n.IPAddress.String(), nil
+		}
+	}
+	return "", fmt.Errorf("container %s has no address", b.id)
 }
 
 // endWithin is how long a container may take to end after its socket did.
@@ -195,7 +230,7 @@ func (b *box) ended() *sandbox.Error {
 
 // Invoke runs args in the calling goroutine.
 func (b *box) Invoke(ctx context.Context, args []byte) (sandbox.Reply, error) {
-	return b.frames.Invoke(ctx, args)
+	return b.protocol.Invoke(ctx, args)
 }
 
 // Memory is what the cgroup of the container uses.
@@ -242,8 +277,8 @@ func (b *box) Remove() error {
 			b.attached.Close()
 		}
 		b.life.Wait()
-		if b.frames != nil {
-			errs = append(errs, b.frames.Close())
+		if b.protocol != nil {
+			errs = append(errs, b.protocol.Close())
 		}
 		if b.listener != nil {
 			errs = append(errs, b.listener.Close())

@@ -5,8 +5,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/image/ocitest"
@@ -15,6 +19,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/docker/dockertest"
 	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
 	"github.com/ainur-faas/ainur/agent/shim"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 func TestMain(m *testing.M) {
@@ -55,4 +60,28 @@ func TestConformance(t *testing.T) {
 		store, digest := ocitest.Python(t)
 		sandboxtest.RunOn(t, digest, func(t *testing.T) sandbox.Isolation { return open(t, socket, store) })
 	})
+}
+
+// Images that are functions: of ainur's protocol, and Ilúvatar's over a Unix socket.
+func TestImages(t *testing.T) {
+	socket := dockertest.Start(t)
+	store, base := ocitest.Python(t)
+	source := sandboxtest.Python(t, "def main(args):\n    return {'n': args['n'] + 1}\n").Code
+	built, err := store.Build(t.Context(), oci.BuildOptions{Base: base, Function: spec.Function{Runtime: "python3", Source: source}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	iluvatar := ocitest.Derive(t, store, base, "app", "../link/testdata/iluvatar", func(c *v1.Config) {
+		c.Entrypoint = []string{"python3", "server.py", "unix"}
+	})
+	i := open(t, socket, store)
+	for server, digest := range map[string]string{"": built, "unix": iluvatar} {
+		b := sandboxtest.Must(t, i, sandbox.Config{ID: "f-" + server, Image: digest, Function: spec.Function{
+			Name: "f", Image: digest, Server: server, Memory: 128 * spec.MiB, MilliCPU: 1000, Timeout: time.Minute,
+		}})
+		r, err := b.Invoke(t.Context(), []byte(`{"n":41}`))
+		if err != nil || strings.ReplaceAll(string(r.Result), " ", "") != `{"n":42}` {
+			t.Errorf("server %q: %s, %v", server, r.Result, err)
+		}
+	}
 }

@@ -42,6 +42,7 @@ type images struct {
 
 // image is one that is in the daemon.
 type image struct {
+	whole  bool          // it is a function itself
 	done   chan struct{} // closed when the rest is set
 	id     string        // for the daemon
 	tag    string        // ours, "" when it has none
@@ -49,19 +50,24 @@ type image struct {
 	err    error
 }
 
-// load returns an image that the daemon has then.
-func (i *images) load(ctx context.Context, digest string) (*image, error) {
+// load returns an image that the daemon has then: whole, or with what things are
+// mounted on.
+func (i *images) load(ctx context.Context, digest string, whole bool) (*image, error) {
 	i.mu.Lock()
-	im := i.loaded[digest]
+	key := digest
+	if whole {
+		key += " whole"
+	}
+	im := i.loaded[key]
 	if im == nil {
-		im = &image{done: make(chan struct{})}
-		i.loaded[digest] = im
+		im = &image{whole: whole, done: make(chan struct{})}
+		i.loaded[key] = im
 		i.loading.Go(func() {
 			defer close(im.done)
 			if im.err = i.put(im, digest); im.err != nil {
 				im.err = fmt.Errorf("load image %s: %w", digest, im.err)
 				i.mu.Lock()
-				delete(i.loaded, digest) // the next sandbox tries again
+				delete(i.loaded, key) // the next sandbox tries again
 				i.mu.Unlock()
 			}
 		})
@@ -78,7 +84,7 @@ func (i *images) load(ctx context.Context, digest string) (*image, error) {
 // put loads an image that the daemon does not have. Who asks for it may go away
 // meanwhile: others wait for it too.
 func (i *images) put(im *image, digest string) error {
-	source, err := i.open(digest)
+	source, err := i.open(digest, im.whole)
 	if err != nil {
 		return err
 	}
@@ -117,9 +123,9 @@ func (i *images) put(im *image, digest string) error {
 	return nil
 }
 
-// open is an image of the store with what things are mounted on as a layer on top,
+// open is an image of the store, alone when it is wanted whole, or with what things are mounted on as a layer on top,
 // or an image for the files of the host.
-func (i *images) open(digest string) (v1.Image, error) {
+func (i *images) open(digest string, whole bool) (v1.Image, error) {
 	switch {
 	case digest == "":
 		skeleton, err := container.Skeleton(i.host)
@@ -131,8 +137,8 @@ func (i *images) open(digest string) (v1.Image, error) {
 		return nil, errors.New("this agent has no images")
 	}
 	base, err := i.store.Image(digest)
-	if err != nil {
-		return nil, err
+	if err != nil || whole {
+		return base, err
 	}
 	skeleton, err := container.Skeleton(container.Host{})
 	if err != nil {

@@ -9,26 +9,21 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	common "github.com/ainur-faas/ainur/agent/sandbox/container"
-	"github.com/ainur-faas/ainur/agent/shim"
 )
 
 // request says what container to make for c from an image, with the folder run for
 // its socket.
 func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.ContainerCreateOptions, error) {
 	f, o := c.Function, i.options.Container
-	python := ""
-	if c.Image != "" {
-		python = "python3" // the runtime looks for it in the image's PATH
-	}
-	argv, env, binds, err := shim.Contained(f, c.Code, i.homes(), python)
+	argv, env, binds, err := common.Command(c, image.config, i.homes(), common.Address{Host: "0.0.0.0", Reached: i.network() == "bridge"})
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
 	}
 	config := &container.Config{
-		Image: image.id, Entrypoint: argv[:1], Cmd: argv[1:], WorkingDir: "/", User: "0", Env: common.Environment(image.config.Env, env, f),
+		Image: image.id, Entrypoint: argv[:1], Cmd: argv[1:], WorkingDir: common.Folder(f, image.config), User: "0", Env: common.Environment(image.config.Env, env, f),
 		Labels: map[string]string{labelRun: i.options.RunID, labelIsolation: i.name, labelSandbox: c.ID},
 	}
-	mounts := []mount.Mount{{Type: mount.TypeBind, Source: run, Target: shim.InsideRun}}
+	mounts := []mount.Mount{{Type: mount.TypeBind, Source: run, Target: common.Sockets(f)}}
 	if c.Image == "" {
 		for _, dir := range i.host.Folders {
 			mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: dir, Target: dir, ReadOnly: true})
@@ -46,7 +41,7 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 		Runtime:        o.OCIRuntime,
 		CapDrop:        []string{"ALL"},
 		SecurityOpt:    []string{"no-new-privileges"},
-		ReadonlyRootfs: true,
+		ReadonlyRootfs: f.Image == "",
 		Resources: container.Resources{
 			CgroupParent: i.parent,
 			Memory:       int64(f.Memory),
