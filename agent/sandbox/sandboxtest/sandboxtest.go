@@ -29,6 +29,10 @@ func Run(t *testing.T, open func(*testing.T) sandbox.Isolation) { RunOn(t, "", o
 // RunOn is Run with functions in Python on an image, by its digest in the store of
 // the isolation, rather than on the files of the host.
 func RunOn(t *testing.T, image string, open func(*testing.T) sandbox.Isolation) {
+	run(t, &suite{image: image}, open)
+}
+
+func run(t *testing.T, with *suite, open func(*testing.T) sandbox.Isolation) {
 	for name, test := range map[string]func(*suite){
 		"invoke": invoke, "user error": userError, "import fails": importFails, "ends at import": endsAtImport,
 		"ends in the middle": ends, "never answers": neverAnswers, "never ready": neverReady, "prints 100 MB": prints,
@@ -38,8 +42,7 @@ func RunOn(t *testing.T, image string, open func(*testing.T) sandbox.Isolation) 
 		"freeze": freeze, "1 000 in flight": thousand,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &suite{T: t, isolation: open(t), image: image}
-			test(s)
+			test(&suite{T: t, isolation: open(t), image: with.image, kit: with.kit})
 		})
 	}
 }
@@ -48,13 +51,14 @@ type suite struct {
 	*testing.T
 	isolation sandbox.Isolation
 	image     string // of functions in Python
+	kit       Kit    // nil: builtins and Python
 	made      int
 }
 
 // python is a function with this main.py.
 func (s *suite) python(source string) sandbox.Config {
 	s.Helper()
-	if s.image == "" {
+	if s.image == "" && s.kit == nil {
 		testenv.Require(s, testenv.Python)
 	}
 	c := s.code("python3", "main.py", source, 0o644)
@@ -70,6 +74,9 @@ func (s *suite) shell(source string) sandbox.Config {
 
 func (s *suite) code(runtime, name, source string, mode os.FileMode) sandbox.Config {
 	s.Helper()
+	if s.kit != nil {
+		s.Skip("this isolation runs no processes")
+	}
 	dir := s.TempDir()
 	for d := dir; strings.HasPrefix(d, os.TempDir()+string(filepath.Separator)); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
@@ -80,10 +87,6 @@ func (s *suite) code(runtime, name, source string, mode os.FileMode) sandbox.Con
 		s.Fatal(err)
 	}
 	return sandbox.Config{Function: spec.Function{Name: "f", Runtime: runtime, Memory: 128 * spec.MiB, MilliCPU: 1000}, Code: dir}
-}
-
-func builtin(name string) sandbox.Config {
-	return sandbox.Config{Function: spec.Function{Name: "f", Builtin: name, Memory: 64 * spec.MiB, MilliCPU: 1000}}
 }
 
 // Python is a function with this main.py in a new folder.
@@ -192,30 +195,35 @@ func (s *suite) endsSoon(b sandbox.Sandbox) {
 }
 
 func invoke(s *suite) {
-	b := s.must(builtin("hello"))
+	b := s.must(s.builtin("hello"))
 	for range 3 {
 		s.works(b, `{}`, `{"hello":"world"}`)
 	}
-	if m := b.Memory(); m == 0 || m > 64<<20 {
+	if m := b.Memory(); m == 0 && s.kit == nil || m > 64<<20 {
 		s.Errorf("it uses %d bytes", m)
 	}
-	r, err := s.invoke(s.must(builtin("sleep")), `{"ms":30}`)
+	r, err := s.invoke(s.must(s.builtin("sleep")), `{"ms":30}`)
 	if err != nil || r.ExecEnd-r.ExecStart < 30*time.Millisecond {
 		s.Errorf("slept from %v to %v: %v", r.ExecStart, r.ExecEnd, err)
 	}
-	s.works(s.must(s.python("def main(args):\n    return {'n': args['n'] + 1}\n")), `{"n":41}`, `{"n":42}`)
+	s.works(s.must(s.behaves("adds one to n")), `{"n":41}`, `{"n":42}`)
 }
 
 func userError(s *suite) {
-	b := s.must(s.python("def main(args):\n    if args: raise ValueError('by design')\n    return 1\n"))
+	b := s.must(s.behaves("raises when it has args"))
 	r, err := s.invoke(b, `{"a":1}`)
-	s.fails(err, sandbox.UserError, "ValueError: by design", "main.py", "line 2")
+	s.fails(err, sandbox.UserError, "by design")
+	if s.kit == nil {
+		s.fails(err, sandbox.UserError, "ValueError", "main.py", "line 2")
+	}
 	if !sandbox.Usable(err) || r.ExecEnd == 0 {
 		s.Errorf("reply %+v, usable %v", r, sandbox.Usable(err))
 	}
 	s.works(b, `{}`, `1`)
-	_, err = s.invoke(s.must(builtin("busy")), `{}`)
-	s.fails(err, sandbox.UserError, `"ms" must be a number`)
+	if s.kit == nil {
+		_, err = s.invoke(s.must(s.builtin("busy")), `{}`)
+		s.fails(err, sandbox.UserError, `"ms" must be a number`)
+	}
 }
 
 func importFails(s *suite) {
@@ -233,7 +241,7 @@ func endsAtImport(s *suite) {
 }
 
 func ends(s *suite) {
-	b := s.must(s.python("import os, sys\ndef main(args):\n    print('last words', file=sys.stderr)\n    os._exit(9)\n"))
+	b := s.must(s.behaves("ends with 9"))
 	_, err := s.invoke(b, `{}`)
 	s.fails(err, sandbox.Crashed, "exit status 9", "last words")
 	if sandbox.Usable(err) {
@@ -248,7 +256,7 @@ func ends(s *suite) {
 var errStop = errors.New("stop")
 
 func neverAnswers(s *suite) {
-	b := s.must(builtin("sleep"))
+	b := s.must(s.builtin("sleep"))
 	ctx, cancel := context.WithTimeoutCause(s.Context(), 100*time.Millisecond, errStop)
 	defer cancel()
 	began := time.Now()
@@ -274,12 +282,13 @@ func neverReady(s *suite) {
 }
 
 func prints(s *suite) {
-	c := s.python("import sys\ndef main(args):\n    for _ in range(1000): sys.stdout.write('x' * 99999 + '\\n')\n    return 1\n")
+	c := s.behaves("prints 100 MB")
 	var seen, largest atomic.Int64
 	c.Stdout = func(p []byte) {
 		seen.Add(int64(len(p)))
 		largest.Store(max(largest.Load(), int64(len(p))))
 	}
+	c.Stderr = c.Stdout // where output is the result, functions print there
 	s.works(s.must(c), `{}`, `1`)
 	for deadline := time.Now().Add(5 * time.Second); seen.Load() < 100_000_000 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
@@ -290,22 +299,22 @@ func prints(s *suite) {
 }
 
 func eats(s *suite) {
-	b := s.must(builtin("memory"))
+	b := s.must(s.builtin("memory"))
 	_, err := s.invoke(b, `{"mb":2000}`)
 	s.fails(err, sandbox.OutOfMemory, "64 MiB")
 	s.endsSoon(b)
-	s.works(s.must(builtin("hello")), `{}`, `{"hello":"world"}`)
+	s.works(s.must(s.builtin("hello")), `{}`, `{"hello":"world"}`)
 }
 
 func resultTooLarge(s *suite) {
-	b := s.must(s.python("def main(args):\n    return 'x' * args['n']\n"))
+	b := s.must(s.behaves("returns n letters"))
 	_, err := s.invoke(b, `{"n":17000000}`)
 	s.fails(err, sandbox.UserError, "over 16 MiB")
 	s.works(b, `{"n":1}`, `"x"`)
 }
 
 func argsTooLarge(s *suite) {
-	b := s.must(builtin("hello"))
+	b := s.must(s.builtin("hello"))
 	_, err := s.invoke(b, `{"x":"`+strings.Repeat("x", sandbox.MaxPayload)+`"}`)
 	s.fails(err, sandbox.TooLarge, "16 MiB")
 	s.works(b, `{}`, `{"hello":"world"}`)
@@ -378,7 +387,7 @@ func many(s *suite) {
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
-			c := builtin("hello")
+			c := s.builtin("hello")
 			c.ID = fmt.Sprintf("many-%d", i)
 			b, err := s.isolation.Create(s.Context(), c)
 			if err != nil {
@@ -398,7 +407,7 @@ func many(s *suite) {
 
 // freeze stops what runs between invocations, keeps its memory, and lets it go on.
 func freeze(s *suite) {
-	b := s.must(s.python("import threading, time\nn = 0\ndef count():\n    global n\n    while True: n += 1; time.sleep(0.001)\nthreading.Thread(target=count, daemon=True).start()\ndef main(args):\n    return n\n"))
+	b := s.must(s.behaves("counts all the time"))
 	for range 3 {
 		if err := b.Freeze(); err != nil {
 			s.Fatal(err)
@@ -430,7 +439,7 @@ func thousand(s *suite) {
 	const inFlight, sandboxes = 1000, 4
 	idle := make(chan sandbox.Sandbox, sandboxes)
 	for range sandboxes {
-		idle <- s.must(s.python("def main(args):\n    return args['n']\n"))
+		idle <- s.must(s.behaves("returns n"))
 	}
 	var group sync.WaitGroup
 	for n := range inFlight {
@@ -453,13 +462,16 @@ func diesIdle(s *suite) {
 }
 
 func environment(s *suite) {
-	c := s.python("import os\ndef main(args):\n    return [os.environ.get('MINE'), os.environ.get('AINUR_SECRET_OF_THE_AGENT'), os.path.basename(os.getcwd()) != '']\n")
-	c.Function.Env = map[string]string{"MINE": "yes"}
+	c := s.behaves("shows its environment")
+	if c.Function.Env == nil {
+		c.Function.Env = map[string]string{}
+	}
+	c.Function.Env["MINE"] = "yes"
 	s.works(s.must(c), `{}`, `["yes",null,true]`)
 }
 
 func remove(s *suite) {
-	b := s.must(builtin("hello"))
+	b := s.must(s.builtin("hello"))
 	for range 2 {
 		if err := b.Remove(); err != nil {
 			s.Error(err)

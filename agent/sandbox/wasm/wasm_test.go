@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,30 @@ func behaving(t *testing.T, test func(t *testing.T, i *wasm.Isolation, c sandbox
 	for shape, mode := range map[string]string{"command": "default", "reactor": "c-shared"} {
 		t.Run(shape, func(t *testing.T) { test(t, open(t), config(built(t, "behave", mode)), shape == "reactor") })
 	}
+}
+
+// kit is the functions of the conformance suite as modules of a shape, of which it
+// does not have some.
+func kit(mode string, lacks ...string) sandboxtest.Kit {
+	return func(t *testing.T, behaviour string) (sandbox.Config, bool) {
+		c := config(built(t, "behave", mode))
+		c.Function.Env = map[string]string{"DO": behaviour}
+		if behaviour == "returns n letters" { // which are there several times before they are out
+			c.Function.Memory = 256 * spec.MiB
+		}
+		return c, !slices.Contains(lacks, behaviour)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	t.Setenv("AINUR_SECRET_OF_THE_AGENT", "x")
+	open := func(t *testing.T) sandbox.Isolation { return open(t) }
+	t.Run("library", func(t *testing.T) {
+		sandboxtest.RunKit(t, kit("c-shared", "counts all the time"), open)
+	})
+	t.Run("command", func(t *testing.T) { // in which an exit status is a user error
+		sandboxtest.RunKit(t, kit("exe", "counts all the time", "ends with 9"), open)
+	})
 }
 
 func TestInvoke(t *testing.T) {
