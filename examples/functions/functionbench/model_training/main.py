@@ -17,7 +17,7 @@ MIN_DOCUMENTS = 100  # a word in fewer reviews is left out
 def reviews():
     """Returns texts and whether each is a good review.
 
-    Words follow Zipf's law. Every tenth is said five times as often in one kind of review.
+    Words follow Zipf's law. One in ten is said five times as often in good reviews, one in bad ones.
     """
     chance = random.Random(1)
     vocabulary = set()

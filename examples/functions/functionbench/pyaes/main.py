@@ -10,7 +10,7 @@ except ImportError:
     import aes
 
 cold = True
-KEY = b"\xa1\xf6%\x8c\x87}_\xcd\x89dHE8\xbf\xc9,"
+KEY = bytes(range(16))
 choose = random.Random(1)
 
 
