@@ -368,7 +368,7 @@ func (b *builder) pointID(p spec.Point) string {
 func portable(v any) any {
 	switch v := v.(type) {
 	case spec.Function:
-		v.Source = ""
+		v.Source, v.Requirements = "", ""
 		for _, ref := range []*string{&v.Image, &v.Base} {
 			if kind, path, ok := strings.Cut(*ref, ":"); ok && slices.Contains(localRefs, kind) {
 				*ref = kind + ":" + filepath.Base(path)
@@ -592,6 +592,9 @@ func (b *builder) code(in *instance) spec.Function {
 	}
 	if name := decode.Get[string](in.Block, "server"); name != "ainur" {
 		f.Server = name
+	}
+	if in.Attrs["requirements"].Given && !in.Unknown("requirements") {
+		b.requirements(in, &f)
 	}
 	b.source(in, &f)
 	if p := in.One("profile"); p != nil {

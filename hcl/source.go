@@ -74,6 +74,22 @@ func (m *Module) imageRef(ref string) string {
 	return ref
 }
 
+// requirements resolves and checks the file of packages of a function.
+func (b *builder) requirements(in *instance, f *spec.Function) {
+	at := in.Attrs["requirements"].Range
+	f.Requirements = in.in.m.path(decode.Get[string](in.Block, "requirements"))
+	switch info, err := os.Stat(f.Requirements); {
+	case err != nil:
+		b.report(diag.Problem{ID: "AIN1501", Summary: err.Error(), At: &at})
+	case !info.Mode().IsRegular():
+		b.report(diag.Problem{ID: "AIN1501", Summary: f.Requirements + " is no file", At: &at})
+	case f.Runtime != "python3" || f.Base == "":
+		b.report(diag.Problem{ID: "AIN1110", Summary: in.Scope.Owner + " has requirements, which are put on the base of a function in Python", At: &at, Notes: []diag.Note{
+			diag.Help("write runtime = \"python3\" and base = \"deb:bookworm?include=python3-minimal,libpython3-stdlib\", or another image with python3"),
+		}})
+	}
+}
+
 // checkSource reports code that its runtime could not start.
 func checkSource(runtime, path string) error {
 	info, err := os.Stat(path)

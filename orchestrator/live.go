@@ -159,14 +159,18 @@ func stage(ctx context.Context, exp *spec.Experiment, store *oci.Store) (map[str
 		for j := range exp.Points[i].Functions {
 			f := &exp.Points[i].Functions[j]
 			if ref := cmp.Or(f.Image, f.Base); ref != "" {
-				if digests[ref] == "" {
+				key := ref + " " + f.Requirements
+				if digests[key] == "" {
 					digest, err := store.Pull(ctx, ref)
+					if err == nil && f.Requirements != "" {
+						digest, err = store.WithPackages(ctx, digest, f.Requirements)
+					}
 					if err != nil {
 						return nil, fmt.Errorf("function %s: %w", f.Name, err)
 					}
-					digests[ref] = digest
+					digests[key] = digest
 				}
-				f.Digest = digests[ref]
+				f.Digest = digests[key]
 			}
 			if f.Source == "" {
 				continue

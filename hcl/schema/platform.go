@@ -215,7 +215,7 @@ var platform = []*Block{
 			{Name: "builtin", Type: enum("hello", "busy", "sleep", "memory"), Doc: "a function inside ainur"},
 			{Name: "runtime", Type: enum("python3", "go", "exec", "wasm"), Doc: "what runs the source"},
 			{Name: "source", Type: plain(String), Doc: "path, from the file's folder: a folder with main.py, a folder that `go build` builds, an executable, or a WebAssembly module"},
-			{Name: "requirements", Type: plain(String), Lacking: Live, Doc: "of python3: a file of packages to install, from the file's folder"},
+			{Name: "requirements", Type: plain(String), Doc: "of python3 on a base: a file of packages for pip to install, from the file's folder"},
 			{Name: "base", Type: plain(String), Doc: "image that the source is put on, as for image, or `deb:SUITE?include=PACKAGE,PACKAGE`, or `rootfs:PATH`; default: the files of the host"},
 			{Name: "pin", Type: plain(Bool), Default: "true", Doc: "resolve the image to its digest, in the lock file"},
 			{Name: "server", Type: enum("ainur", "http", "unix"), Default: `"ainur"`, Doc: "protocol that the image speaks; http and unix are Ilúvatar's"},

@@ -160,13 +160,14 @@ type Balancer struct {
 // Function is code with its limits.
 type Function struct {
 	Name         string            `json:"name"`
-	Builtin      string            `json:"builtin,omitempty"` // "hello", "busy", "sleep" or "memory"
-	Runtime      string            `json:"runtime,omitempty"` // "python3", "go", "exec" or "wasm", with Source
-	Image        string            `json:"image,omitempty"`   // reference of a container image that is the function; the path in it is absolute
-	Base         string            `json:"base,omitempty"`    // reference of the image that Source is put on; "" is the files of the host
-	Digest       string            `json:"digest,omitempty"`  // of the manifest that Image or Base stood for when the run began
-	Server       string            `json:"server,omitempty"`  // protocol that Image speaks: "" is ainur's, "http" and "unix" are Ilúvatar's
-	Source       string            `json:"source,omitempty"`  // absolute path of a folder (of a file for exec)
+	Builtin      string            `json:"builtin,omitempty"`      // "hello", "busy", "sleep" or "memory"
+	Runtime      string            `json:"runtime,omitempty"`      // "python3", "go", "exec" or "wasm", with Source
+	Image        string            `json:"image,omitempty"`        // reference of a container image that is the function; the path in it is absolute
+	Base         string            `json:"base,omitempty"`         // reference of the image that Source is put on; "" is the files of the host
+	Requirements string            `json:"requirements,omitempty"` // absolute path of a file for pip; what it names is put on Base
+	Digest       string            `json:"digest,omitempty"`       // of the manifest that Image or Base stood for when the run began
+	Server       string            `json:"server,omitempty"`       // protocol that Image speaks: "" is ainur's, "http" and "unix" are Ilúvatar's
+	Source       string            `json:"source,omitempty"`       // absolute path of a folder (of a file for exec)
 	SourceSHA256 string            `json:"source_sha256,omitempty"`
 	Memory       Bytes             `json:"memory"`
 	MilliCPU     int64             `json:"milli_cpu"`

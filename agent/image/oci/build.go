@@ -73,14 +73,13 @@ func (s *Store) Build(ctx context.Context, o BuildOptions) (digest string, err e
 	if o.Base == "scratch" {
 		return "", errors.New("a function in Python needs a base with python3, such as deb:bookworm?include=python3-minimal,libpython3-stdlib")
 	}
-	var layers [][]byte
-	env := []string{"AINUR_CODE=" + shim.InsideCode}
 	if o.Requirements != "" {
-		packages, err := s.install(ctx, o, baseDigest)
-		if err != nil {
+		if baseDigest, err = s.WithPackages(ctx, baseDigest, o.Requirements); err != nil {
 			return "", err
 		}
-		layers, env = append(layers, packages), append(env, "PYTHONPATH="+insidePackages)
+		if base, err = s.Image(baseDigest); err != nil {
+			return "", err
+		}
 	}
 	own, err := tarOf([]entry{{name: strings.TrimPrefix(shim.InsideShim, "/"), content: shim.Python}})
 	if err != nil {
@@ -90,8 +89,22 @@ func (s *Store) Build(ctx context.Context, o BuildOptions) (digest string, err e
 		return "", err
 	}
 	return s.add(Derive(base, func(c *v1.Config) {
-		c.Entrypoint, c.Cmd, c.Env = []string{"python3", "-u", shim.InsideShim}, nil, append(c.Env, env...)
-	}, append(layers, own, code)...))
+		c.Entrypoint, c.Cmd, c.Env = []string{"python3", "-u", shim.InsideShim}, nil, append(c.Env, "AINUR_CODE="+shim.InsideCode)
+	}, own, code))
+}
+
+// WithPackages is the image with this digest and the packages that a file of
+// requirements names, which pip installs for the image's Python.
+func (s *Store) WithPackages(ctx context.Context, digest, requirements string) (string, error) {
+	base, err := s.Image(digest)
+	if err != nil {
+		return "", err
+	}
+	packages, err := s.install(ctx, requirements, digest)
+	if err != nil {
+		return "", err
+	}
+	return s.add(Derive(base, func(c *v1.Config) { c.Env = append(c.Env, "PYTHONPATH="+insidePackages) }, packages))
 }
 
 // Derive is a base with another configuration and these layers on top.
@@ -211,8 +224,8 @@ func Folder(host, dir string) ([]byte, error) {
 }
 
 // install is a layer of the packages in the requirements, for the Python of the base.
-func (s *Store) install(ctx context.Context, o BuildOptions, base string) ([]byte, error) {
-	if _, err := os.Stat(o.Requirements); err != nil {
+func (s *Store) install(ctx context.Context, requirements, base string) ([]byte, error) {
+	if _, err := os.Stat(requirements); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "ainur-pip-")
@@ -220,7 +233,7 @@ func (s *Store) install(ctx context.Context, o BuildOptions, base string) ([]byt
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	args := []string{"-m", "pip", "install", "--quiet", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--target", dir, "-r", o.Requirements}
+	args := []string{"-m", "pip", "install", "--quiet", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--target", dir, "-r", requirements}
 	if version := s.pythonOf(ctx, base); version != "" {
 		args = append(args, "--python-version", version, "--only-binary=:all:")
 	}
@@ -232,7 +245,7 @@ func (s *Store) install(ctx context.Context, o BuildOptions, base string) ([]byt
 		if index == "" {
 			index = "pypi.org"
 		}
-		return nil, fmt.Errorf("pip cannot install %s from %s: %w: set another index with PIP_INDEX_URL, or take a base that has the packages\n%s", o.Requirements, index, err, bytes.TrimSpace(said.Bytes()))
+		return nil, fmt.Errorf("pip cannot install %s from %s: %w: set another index with PIP_INDEX_URL, or take a base that has the packages\n%s", requirements, index, err, bytes.TrimSpace(said.Bytes()))
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "bin")); err != nil { // scripts for the Python of this host
 		return nil, err

@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,6 +93,37 @@ func TestBuildRefuses(t *testing.T) {
 		if _, err := s.Build(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// Packages come with the image, for whatever runs code on it.
+func TestWithPackages(t *testing.T) {
+	store, base := ocitest.Python(t)
+	wheel := source(t, "thing-1.0-py3-none-any.whl", "")
+	if out, err := exec.Command("python3", "-c", `
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as z:
+    z.writestr("thing.py", "x = 42\n")
+    z.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    z.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    z.writestr("thing-1.0.dist-info/RECORD", "")
+`, filepath.Join(wheel, "thing-1.0-py3-none-any.whl")).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if exec.Command("python3", "-m", "pip", "--version").Run() != nil {
+		t.Skip("needs pip")
+	}
+	requirements := filepath.Join(source(t, "requirements.txt", "--no-index\n--find-links "+wheel+"\nthing\n"), "requirements.txt")
+	digest := must(store.WithPackages(t.Context(), base, requirements))(t)
+	if again := must(store.WithPackages(t.Context(), base, requirements))(t); again != digest {
+		t.Errorf("installed again it is %s, not %s", again, digest)
+	}
+	root := must(store.Unpack(t.Context(), digest))(t)
+	if _, err := os.Stat(filepath.Join(root.Layers[len(root.Layers)-1], "ainur/packages/thing.py")); err != nil {
+		t.Error(err)
+	}
+	if !slices.Contains(root.Config.Env, "PYTHONPATH=/ainur/packages") {
+		t.Errorf("environment %v", root.Config.Env)
 	}
 }
 

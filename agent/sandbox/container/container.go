@@ -85,8 +85,13 @@ func Environment(image, command []string, f spec.Function) []string {
 	for name, value := range f.Env {
 		own = append(own, name+"="+value)
 	}
+	return Merge(env, image, command, own)
+}
+
+// Merge is the variables of all lists, sorted; the last of each name counts.
+func Merge(lists ...[]string) []string {
 	last := map[string]string{}
-	for _, v := range slices.Concat(env, image, command, own) {
+	for _, v := range slices.Concat(lists...) {
 		name, _, _ := strings.Cut(v, "=")
 		last[name] = v
 	}

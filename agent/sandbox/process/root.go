@@ -47,7 +47,7 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 	}
 	var s rootSpec
 	var err error
-	interpreter, path := "", os.Getenv("PATH")
+	interpreter, env := "", []string{"PATH=" + os.Getenv("PATH")}
 	if c.Image != "" {
 		if i.options.Store == nil {
 			return nil, errors.New("this agent has no images")
@@ -59,16 +59,16 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 		if err != nil {
 			return nil, err
 		}
-		s.layers, path = image.Layers, oci.Path
+		s.layers, env = image.Layers, append([]string{"PATH=" + oci.Path}, image.Config.Env...)
 		if interpreter = image.Program("python3"); c.Function.Runtime == "python3" && interpreter == "" {
-			return nil, fmt.Errorf("the base of function %s has no python3 in %s", c.Function.Name, path)
+			return nil, fmt.Errorf("the base of function %s has no python3 in %s", c.Function.Name, oci.Path)
 		}
 	}
 	made := &root{}
 	if made.argv, made.env, s.binds, err = shim.Inside(c.Function, c.Code, i.options.Dir, interpreter); err != nil {
 		return nil, err
 	}
-	made.env = append([]string{"PATH=" + path, "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}, made.env...)
+	made.env = container.Merge([]string{"HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8"}, env, made.env)
 	if made.namespace, err = newRoot(i.rootAt(), s); err != nil {
 		return nil, err
 	}
