@@ -23,10 +23,10 @@ func drive(t *testing.T, l *limiter, of func(running int) time.Duration) float64
 				began := time.Now()
 				l.mu.Lock()
 				running := l.running
-				l.mu.Unlock()
-				if running > int(l.limit)+1 && l.fixed {
+				if l.fixed && running > int(l.limit) {
 					t.Errorf("%d at a time, over %v", running, l.limit)
 				}
+				l.mu.Unlock()
 				time.Sleep(of(running))
 				l.release(time.Since(began))
 			}

@@ -37,17 +37,10 @@ func newNative(s *spawner) (*native, error) {
 		return nil, err
 	}
 	n := &native{spawner: s, program: program, filter: unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}}
-	err = s.do(func() error {
-		for into, name := range map[**os.File]string{&n.mounts: "/proc/thread-self/ns/mnt", &n.network: "/proc/thread-self/ns/net", &n.null: os.DevNull} {
-			var err error
-			if *into, err = os.Open(name); err != nil {
-				return err
-			}
+	for into, name := range map[**os.File]string{&n.mounts: "/proc/thread-self/ns/mnt", &n.network: "/proc/thread-self/ns/net", &n.null: os.DevNull} {
+		if *into, err = os.Open(name); err != nil {
+			return nil, errors.Join(err, n.close())
 		}
-		return unix.Unshare(unix.CLONE_FS) // a thread that shares its working directory with others cannot change its mounts
-	})
-	if err != nil {
-		return nil, errors.Join(err, n.close())
 	}
 	return n, nil
 }

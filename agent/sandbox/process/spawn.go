@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spawner starts processes from one thread that lives as long as it: the kernel
-// ends a process with Pdeathsig when the thread that made it ends, and a process
-// inherits the privileges and the cgroup of the thread.
+// spawner starts processes from threads that live as long as it: the kernel ends
+// a process with Pdeathsig when the thread that made it ends, and a process inherits
+// the privileges and the cgroup of the thread. A thread starts one at a time.
 type spawner struct {
 	requests     chan request // closed by close
 	ended        sync.WaitGroup
@@ -28,24 +28,47 @@ type request struct {
 
 func newSpawner() (*spawner, error) {
 	s := &spawner{requests: make(chan request)}
-	prepared := make(chan error)
-	s.ended.Go(func() {
-		ownThread(func() {
-			s.capabilities = dropCapabilities()
-			prepared <- unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-			for r := range s.requests {
-				r.done <- r.start()
-			}
+	threads := min(runtime.GOMAXPROCS(0), maxThreads)
+	prepared := make(chan error, threads)
+	capabilities := make([]error, threads)
+	for n := range threads {
+		s.ended.Go(func() {
+			ownThread(func() {
+				capabilities[n] = dropCapabilities()
+				prepared <- prepareThread()
+				for r := range s.requests {
+					r.done <- r.start()
+				}
+			})
 		})
-	})
-	if err := <-prepared; err != nil {
+	}
+	var errs []error
+	for range threads {
+		errs = append(errs, <-prepared)
+	}
+	s.capabilities = capabilities[0]
+	if err := errors.Join(errs...); err != nil {
 		s.close()
-		return nil, fmt.Errorf("set no_new_privs: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
 
-// do runs start on the thread.
+// maxThreads is how many threads start processes at most: they wait for the kernel's
+// locks before they wait for each other.
+const maxThreads = 4
+
+func prepareThread() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // a thread that shares its working directory with others cannot change its mounts
+		return fmt.Errorf("unshare the working directory: %w", err)
+	}
+	return nil
+}
+
+// do runs start on one of the threads.
 func (s *spawner) do(start func() error) error {
 	r := request{start, make(chan error, 1)}
 	s.requests <- r
