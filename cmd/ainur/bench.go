@@ -110,10 +110,7 @@ func (c *cli) benchCold(ctx context.Context, flags coldFlags) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // functions may run as another user
 		return err
 	}
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
+	store := images()
 	var rows []bench.Row
 	for _, function := range flags.functions {
 		config, err := coldFunction(ctx, function, flags, filepath.Join(dir, function), store)

@@ -72,10 +72,7 @@ func (c *cli) benchFunctions(ctx context.Context, folder string, flags functions
 	if err != nil || len(mains) == 0 {
 		return exit(exitUsage, fmt.Errorf("%s has no folder with main.py", folder))
 	}
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
+	store := images()
 	digest := ""
 	if flags.base != "" {
 		if digest, err = store.Pull(ctx, flags.base); err != nil {

@@ -61,10 +61,7 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", w.Name, err)
 	}
-	store, err := openStore()
-	if err != nil {
-		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
-	}
+	store := images()
 	isolation, err := openIsolation(ctx, w, dir, runID, store, log)
 	if err != nil {
 		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())

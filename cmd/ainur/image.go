@@ -66,10 +66,7 @@ of the function in Python.
 }
 
 func (c *cli) buildImage(ctx context.Context, o oci.BuildOptions, to string) error {
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
+	store := images()
 	digest, err := store.Build(ctx, o)
 	if err != nil {
 		return err
@@ -89,10 +86,7 @@ func (c *cli) imagePullCommand() *cobra.Command {
 		Long:  references,
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			store, err := openStore()
-			if err != nil {
-				return err
-			}
+			store := images()
 			digest, err := store.Pull(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -109,10 +103,7 @@ func (c *cli) imageListCommand() *cobra.Command {
 		Short:   "List the images of this host",
 		Args:    args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			store, err := openStore()
-			if err != nil {
-				return err
-			}
+			store := images()
 			digests, err := store.List()
 			if err != nil {
 				return err
@@ -129,10 +120,7 @@ func (c *cli) imageRemoveCommand() *cobra.Command {
 		Short:   "Remove images from this host, with the layers that no other image has",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			store, err := openStore()
-			if err != nil {
-				return err
-			}
+			store := images()
 			var errs []error
 			for _, digest := range args {
 				err := store.Remove(digest)

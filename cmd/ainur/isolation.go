@@ -16,14 +16,8 @@ import (
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// openStore is the images of this host.
-func openStore() (*oci.Store, error) {
-	dir, err := oci.DefaultDir()
-	if err != nil {
-		return nil, err
-	}
-	return oci.Open(dir)
-}
+// images is those of this host.
+func images() *oci.Store { return oci.Open(oci.DefaultDir()) }
 
 // openIsolation is what a worker makes its sandboxes with, below dir.
 func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store *oci.Store, log *slog.Logger) (sandbox.Isolation, error) {
@@ -35,11 +29,7 @@ func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store 
 	case "docker":
 		return docker.New(docker.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
 	case "wasm":
-		dir, err := oci.DefaultDir()
-		if err != nil {
-			return nil, err
-		}
-		return wasm.New(wasm.Options{CacheDir: filepath.Join(filepath.Dir(dir), "wasm"), Log: log})
+		return wasm.New(wasm.Options{CacheDir: filepath.Join(filepath.Dir(oci.DefaultDir()), "wasm"), Log: log})
 	default:
 		return nil, fmt.Errorf("this version has no isolation %q", w.Isolation)
 	}

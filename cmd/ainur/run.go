@@ -78,10 +78,7 @@ func runLive(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) 
 	if err != nil {
 		return nil, nil, errors.Join(err, state.Close())
 	}
-	store, err := openStore()
-	if err != nil {
-		return nil, nil, errors.Join(err, state.Close())
-	}
+	store := images()
 	host := orchestrator.Local{Executable: executable, State: state, Store: store, Reclaim: reclaim}
 	run, diags, err := orchestrator.Run(ctx, exp, host, o)
 	return run, diags, errors.Join(err, state.Close())

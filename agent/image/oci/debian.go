@@ -67,9 +67,6 @@ func (s *Store) debian(ctx context.Context, suite string, packages []string) (di
 	if digest, err = s.Add(image); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(key), 0o755); err != nil {
-		return "", err
-	}
 	return digest, s.write(key, func(w io.Writer) error {
 		_, err := io.WriteString(w, digest)
 		return err

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -30,31 +31,26 @@ const MaxBlob = 16 << 30
 //	layers/HEX         unpacked layers, by the digest of their uncompressed tar
 type Store struct{ dir string }
 
-// Open returns the store in dir, made if missing.
-func Open(dir string) (*Store, error) {
-	s := &Store{dir: dir}
-	for _, sub := range []string{"blobs/sha256", "images", "layers"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
-}
+// Open returns the store in dir, which is made when the first image is added.
+func Open(dir string) *Store { return &Store{dir: dir} }
 
 // Dir is the folder.
 func (s *Store) Dir() string { return s.dir }
 
 // DefaultDir is where images are kept when nothing says otherwise: $AINUR_CACHE/images,
 // or /var/lib/ainur/images as root, or a folder in the user's cache.
-func DefaultDir() (string, error) {
+func DefaultDir() string {
 	if dir := os.Getenv("AINUR_CACHE"); dir != "" {
-		return filepath.Join(dir, "images"), nil
+		return filepath.Join(dir, "images")
 	}
 	if os.Getuid() == 0 {
-		return "/var/lib/ainur/images", nil
+		return "/var/lib/ainur/images"
 	}
 	cache, err := os.UserCacheDir()
-	return filepath.Join(cache, "ainur", "images"), err
+	if err != nil { // there is no home
+		cache = filepath.Join(os.TempDir(), "ainur-cache-"+strconv.Itoa(os.Getuid()))
+	}
+	return filepath.Join(cache, "ainur", "images")
 }
 
 // parse is the hex digits of a digest such as "sha256:...".
@@ -110,6 +106,9 @@ func (s *Store) Put(digest string, content io.Reader) error {
 
 // write makes the file path with what fill writes, wholly or not at all.
 func (s *Store) write(path string, fill func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), temporary)
 	if err != nil {
 		return err
@@ -143,6 +142,16 @@ func (s *Store) Open(digest string) (*os.File, error) {
 // Add puts an image there, of which blobs that are there are not read, and
 // returns the digest of its manifest.
 func (s *Store) Add(image v1.Image) (digest string, err error) {
+	digest, err = s.AddBlobs(image)
+	if err != nil {
+		return "", err
+	}
+	return digest, s.mark(digest)
+}
+
+// AddBlobs is Add for what is no image of the user's: it is not listed, and goes
+// when images are removed.
+func (s *Store) AddBlobs(image v1.Image) (digest string, err error) {
 	manifest, err := image.Digest()
 	if err != nil {
 		return "", err
@@ -169,7 +178,7 @@ func (s *Store) Add(image v1.Image) (digest string, err error) {
 			return "", err
 		}
 	}
-	return manifest.String(), s.mark(manifest)
+	return manifest.String(), nil
 }
 
 func (s *Store) addLayer(layer v1.Layer) error {
@@ -185,17 +194,17 @@ func (s *Store) addLayer(layer v1.Layer) error {
 }
 
 // mark makes the manifest with this digest known as that of an image.
-func (s *Store) mark(manifest v1.Hash) error {
-	return s.write(filepath.Join(s.dir, "images", manifest.Hex), func(io.Writer) error { return nil })
+func (s *Store) mark(digest string) error {
+	hex, err := parse(digest)
+	if err != nil {
+		return err
+	}
+	return s.write(filepath.Join(s.dir, "images", hex), func(io.Writer) error { return nil })
 }
 
 // Adopt makes known as an image what was Put there blob by blob. It is an error
 // when one lacks.
 func (s *Store) Adopt(digest string) error {
-	image, err := s.Image(digest)
-	if err != nil {
-		return err
-	}
 	blobs, err := s.Blobs(digest)
 	if err != nil {
 		return err
@@ -203,11 +212,7 @@ func (s *Store) Adopt(digest string) error {
 	if missing := s.Missing(blobs); len(missing) > 0 {
 		return fmt.Errorf("image %s lacks blobs: %s", digest, strings.Join(missing, ", "))
 	}
-	manifest, err := image.Digest()
-	if err != nil {
-		return err
-	}
-	return s.mark(manifest)
+	return s.mark(digest)
 }
 
 // Blobs is the digests of all blobs of an image: manifest, configuration, layers.
@@ -230,6 +235,9 @@ func (s *Store) Blobs(digest string) ([]string, error) {
 // List is the digests of the images, sorted.
 func (s *Store) List() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "images"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	var digests []string
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), temporary) {

@@ -60,7 +60,9 @@ func (s *Store) prune() error {
 	var errs []error
 	for _, folder := range []string{"blobs/sha256", "layers"} {
 		entries, err := os.ReadDir(filepath.Join(s.dir, folder))
-		errs = append(errs, err)
+		if !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
 		for _, e := range entries {
 			info, err := e.Info()
 			if err != nil || wanted[e.Name()] || time.Since(info.ModTime()) < unusedFor && folder != "layers" {

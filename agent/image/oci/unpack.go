@@ -71,6 +71,9 @@ func (s *Store) unpackLayer(ctx context.Context, layer v1.Layer) (string, error)
 	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return dir, err
 	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), temporary)
 	if err != nil {
 		return "", err

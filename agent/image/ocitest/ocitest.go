@@ -18,11 +18,9 @@ import (
 func Python(t testing.TB, packages ...string) (store *oci.Store, digest string) {
 	t.Helper()
 	testenv.Require(t, testenv.Root, testenv.Debian)
-	store, err := oci.Open(filepath.Join("/var/tmp", "ainur-test-images"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	store = oci.Open(filepath.Join("/var/tmp", "ainur-test-images"))
 	packages = append([]string{"python3-minimal", "libpython3-stdlib"}, packages...)
+	var err error
 	if digest, err = store.Pull(t.Context(), "deb:bookworm?include="+strings.Join(packages, ",")); err != nil {
 		t.Fatal(err)
 	}

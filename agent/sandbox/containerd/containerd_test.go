@@ -117,7 +117,7 @@ func churn() {
 	_, err := fmt.Sscan(os.Getenv(churnEnv), &socket, &runID, &dir, &folder, &image, &code)
 	var store *oci.Store
 	if err == nil {
-		store, err = oci.Open(folder)
+		store = oci.Open(folder)
 	}
 	var i *containerd.Isolation
 	if err == nil {

@@ -135,7 +135,7 @@ func (i *Isolation) imageRoot(ctx context.Context, image string, writable bool) 
 		if err != nil {
 			return nil, err
 		}
-		if manifest, err = i.options.Store.Add(onTop); err != nil {
+		if manifest, err = i.options.Store.AddBlobs(onTop); err != nil {
 			return nil, err
 		}
 	}

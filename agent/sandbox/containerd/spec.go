@@ -68,7 +68,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	for _, bind := range binds {
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: bind.Host, Destination: bind.Inside, Options: []string{"rbind", "ro", "nosuid", "nodev"}})
 	}
-	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: container.Sockets(f), Options: []string{"bind", "nosuid", "nodev", "noexec"}})
+	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: container.Sockets(f), Options: []string{"bind", "nosuid", "nodev", "noexec", socketAccess(f)}})
 	return s, nil
 }
 
@@ -82,6 +82,15 @@ func nativeFilter(_ context.Context, _ oci.Client, _ *containers.Container, s *o
 }
 
 var nativeArch = map[string]specs.Arch{"amd64": specs.ArchX86_64, "arm64": specs.ArchAARCH64}
+
+// socketAccess is what a sandbox may do in the folder of its socket: connect, or make
+// the socket itself.
+func socketAccess(f spec.Function) string {
+	if f.Server == "" {
+		return "ro"
+	}
+	return "rw"
+}
 
 // temporary is a filesystem in memory, which counts as the sandbox's.
 func temporary(at string, size spec.Bytes) specs.Mount {

@@ -23,7 +23,7 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 		Image: image.id, Entrypoint: argv[:1], Cmd: argv[1:], WorkingDir: common.Folder(f, image.config), User: "0", Env: common.Environment(image.config.Env, env, f),
 		Labels: map[string]string{labelRun: i.options.RunID, labelIsolation: i.name, labelSandbox: c.ID},
 	}
-	mounts := []mount.Mount{{Type: mount.TypeBind, Source: run, Target: common.Sockets(f)}}
+	mounts := []mount.Mount{{Type: mount.TypeBind, Source: run, Target: common.Sockets(f), ReadOnly: f.Server == ""}}
 	if c.Image == "" {
 		for _, dir := range i.host.Folders {
 			mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: dir, Target: dir, ReadOnly: true})

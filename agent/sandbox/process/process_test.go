@@ -288,10 +288,7 @@ func TestImageLayers(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	store, err := oci.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := oci.Open(t.TempDir())
 	image, err := oci.New(v1.Config{}, files(t, "which", "lower", "only", "lower"))
 	if err == nil {
 		image, err = oci.Append(image, files(t, "which", "upper"))

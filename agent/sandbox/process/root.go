@@ -203,7 +203,7 @@ func (s rootSpec) skeleton(at string) error {
 		if info.IsDir() {
 			err = os.MkdirAll(to, 0o755)
 		} else {
-			err = os.WriteFile(to, nil, 0o644)
+			err = touch(to)
 		}
 		if err != nil {
 			return err
@@ -219,7 +219,7 @@ func (s rootSpec) mounts(at string) error {
 	}
 	for _, name := range devices {
 		to := filepath.Join(dev, name)
-		if err := os.WriteFile(to, nil, 0o666); err != nil {
+		if err := touch(to); err != nil {
 			return err
 		}
 		if err := mount("/dev/"+name, to, "", unix.MS_BIND, ""); err != nil {
@@ -235,6 +235,16 @@ func (s rootSpec) mounts(at string) error {
 		err = errors.Join(err, mount(b.Host, filepath.Join(at, b.Inside), "", unix.MS_BIND, ""))
 	}
 	return err
+}
+
+// touch makes an empty file without opening it: a process that is being started at
+// this moment would have it open for writing until it is executed, and what is open
+// for writing cannot be made read only.
+func touch(path string) error {
+	if err := unix.Mknod(path, unix.S_IFREG|0o644, 0); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return nil
 }
 
 func mount(source, target, kind string, flags uintptr, data string) error {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,4 +122,28 @@ func TestKilled(t *testing.T) {
 			sandboxtest.Left(t, runID, dir)
 		})
 	}
+}
+
+// Roots are made while processes are started, which hold what is open.
+func TestRootsBesideStarts(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	i := openWith(t, t.TempDir(), fmt.Sprintf("roots-%d", os.Getpid()), spec.Container{Network: "none"})
+	var group sync.WaitGroup
+	for n := range 4 {
+		group.Go(func() {
+			for k := range 25 {
+				c := sandboxtest.Echo(t) // a folder of its own, and so a root of its own
+				c.ID = fmt.Sprintf("f-%d-%d", n, k)
+				b, err := i.Create(t.Context(), c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := b.Remove(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
