@@ -24,6 +24,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
 )
 
@@ -76,7 +77,7 @@ func (i *Isolation) root(ctx context.Context, c sandbox.Config) (*root, error) {
 		made, _ := r.Val.(*root)
 		return made, r.Err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, link.StartFailed("its image is not imported yet: %w", context.Cause(ctx))
 	}
 }
 

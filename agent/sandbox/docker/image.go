@@ -18,6 +18,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
 )
 
 // repository is the name of the images that we tag. A tag is RUN.ISOLATION.HASH:
@@ -77,7 +78,7 @@ func (i *images) load(ctx context.Context, digest string, whole bool) (*image, e
 	case <-im.done:
 		return im, im.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("load image %s: %w", digest, context.Cause(ctx))
+		return nil, link.StartFailed("its image is not loaded yet: %w", context.Cause(ctx))
 	}
 }
 
