@@ -239,7 +239,11 @@ func (b *builder) build(exp *instance) spec.Point {
 		b.checkTargets(loads, p)
 	}
 	if len(p.Workers) > 0 {
-		once(b, around(called, workers), capacityKey{&p.Workers[0], names.String()}, func() bool { b.checkCapacity(p, workers, places); return true })
+		once(b, around(called, workers), capacityKey{&p.Workers[0], names.String()}, func() bool {
+			b.checkCapacity(p, workers, places)
+			b.checkIsolation(p, workers, places)
+			return true
+		})
 	}
 	return p
 }

@@ -64,8 +64,12 @@ func (b *box) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if i.networks != nil {
-		if b.network, err = i.networks.Get(ctx); err != nil {
+	if i.network() == "bridge" || f.Server == "http" && i.options.Container.Network == "" {
+		pool, err := i.pool()
+		if err != nil {
+			return err
+		}
+		if b.network, err = pool.Get(ctx); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ type Isolation struct {
 	creations   *limiter
 	removals    chan struct{} // holds what is being removed: more at a time only take longer
 	roots       singleflight.Group
-	networks    *network.Pool // nil: sandboxes have that of the host, or an empty one
+	networks    *network.Pool // nil: no sandbox has needed one
 	limitations []string
 	closing     sync.Once
 	closeErr    error
@@ -118,8 +118,7 @@ func New(ctx context.Context, o Options) (_ *Isolation, err error) {
 	case "host":
 		i.limit("sandboxes share the network of the host")
 	case "bridge":
-		i.networks, err = network.New(network.Options{RunID: o.RunID, Name: i.name, Size: o.Container.Namespaces, ReadOnlySettings: true, Log: o.Log})
-		if err != nil {
+		if _, err := i.pool(); err != nil {
 			return nil, err
 		}
 	}
@@ -152,6 +151,18 @@ func (i *Isolation) network() string {
 		return "none"
 	}
 	return i.options.Container.Network
+}
+
+// pool is that of networks, made when it is first needed.
+func (i *Isolation) pool() (*network.Pool, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var err error
+	if i.networks == nil {
+		o := i.options
+		i.networks, err = network.New(network.Options{RunID: o.RunID, Name: i.name, Size: o.Container.Namespaces, ReadOnlySettings: true, Log: o.Log})
+	}
+	return i.networks, err
 }
 
 const homePrefix = "containers-"

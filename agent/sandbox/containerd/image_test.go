@@ -51,7 +51,7 @@ func TestIluvatarImages(t *testing.T) {
 			digest := ocitest.Derive(t, store, base, "app", "../link/testdata/iluvatar", func(c *v1.Config) {
 				c.Entrypoint, c.WorkingDir = []string{"python3", "server.py", server}, "/app"
 			})
-			i := open(t, spec.Container{Socket: socket, Network: map[string]string{"http": "bridge", "unix": "none"}[server]}, store)
+			i := open(t, spec.Container{Socket: socket, Network: map[string]string{"unix": "none"}[server]}, store) // HTTP has a bridge when nothing else is said
 			f := spec.Function{Name: "f", Image: digest, Server: server, Memory: 128 * spec.MiB, MilliCPU: 1000, Timeout: time.Minute}
 			b := sandboxtest.Must(t, i, sandbox.Config{ID: "f-1", Image: digest, Function: f})
 			for range 3 {
@@ -66,7 +66,7 @@ func TestIluvatarImages(t *testing.T) {
 			sandboxtest.Fails(t, err, sandbox.Crashed, "exit status 9", "last words")
 		})
 	}
-	i := open(t, spec.Container{Socket: socket}, store)
+	i := open(t, spec.Container{Socket: socket, Network: "none"}, store)
 	_, err := i.Create(t.Context(), sandbox.Config{ID: "f-1", Image: base, Function: spec.Function{Name: "f", Image: base, Server: "http", Memory: 64 * spec.MiB}})
 	if err == nil || !strings.Contains(err.Error(), `network = "bridge"`) {
 		t.Errorf("HTTP without a network: %v", err)
