@@ -275,6 +275,9 @@ func (a *Agent) remove(b *box) {
 // builtin and an image. The blobs of its image were pushed. The same function again is
 // accepted and changes nothing.
 func (a *Agent) Register(f spec.Function, code []byte) error {
+	if err := a.prepare(f); err != nil {
+		return fmt.Errorf("function %s: %w: %w", f.Name, ErrBadCode, err)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -287,14 +290,6 @@ func (a *Agent) Register(f spec.Function, code []byte) error {
 		return nil
 	}
 	reg := &function{spec: f}
-	if f.Digest != "" {
-		if a.options.Store == nil {
-			return fmt.Errorf("function %s: %w: this worker keeps no images", f.Name, ErrBadCode)
-		}
-		if err := a.options.Store.Adopt(f.Digest); err != nil {
-			return fmt.Errorf("function %s: %w: %w", f.Name, ErrBadCode, err)
-		}
-	}
 	if f.Builtin == "" && f.Image == "" {
 		reg.code = filepath.Join(a.options.Dir, "code", fileName(f.Name))
 		if err := image.Unpack(code, reg.code); err != nil {
@@ -308,6 +303,23 @@ func (a *Agent) Register(f spec.Function, code []byte) error {
 	reg.id = id
 	a.functions[f.Name] = reg
 	a.byID = append(a.byID, reg)
+	return nil
+}
+
+// prepare does what the first cold start of a function with an image would wait for.
+func (a *Agent) prepare(f spec.Function) error {
+	if f.Digest == "" {
+		return nil
+	}
+	if a.options.Store == nil {
+		return errors.New("this worker keeps no images")
+	}
+	if err := a.options.Store.Adopt(f.Digest); err != nil {
+		return err
+	}
+	if p, ok := a.options.Isolation.(sandbox.Preparer); ok {
+		return p.Prepare(a.ctx, sandbox.Config{Function: f, Image: f.Digest})
+	}
 	return nil
 }
 

@@ -91,6 +91,13 @@ type Thing struct {
 	Run  string `json:"run"` // whose it is
 }
 
+// Preparer is an Isolation that can do ahead what the first sandbox of a function
+// would wait for, such as unpacking its image.
+type Preparer interface {
+	// Prepare returns when that is done. The Config has no ID.
+	Prepare(ctx context.Context, c Config) error
+}
+
 // Isolation makes sandboxes of one kind on this host.
 type Isolation interface {
 	// Create returns when the sandbox is ready: user code is imported. On error

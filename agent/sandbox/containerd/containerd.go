@@ -178,6 +178,12 @@ func (i *Isolation) labels(id string) map[string]string {
 // Limitations says what could not be applied here.
 func (i *Isolation) Limitations() []string { return i.limitations }
 
+// Prepare imports the function's image.
+func (i *Isolation) Prepare(ctx context.Context, c sandbox.Config) error {
+	_, err := i.root(ctx, c)
+	return err
+}
+
 // Create starts a sandbox and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
 	i.mu.Lock()

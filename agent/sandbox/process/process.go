@@ -142,6 +142,15 @@ func (i *Isolation) probeNative() error {
 // Limitations says what could not be applied here.
 func (i *Isolation) Limitations() []string { return i.limitations }
 
+// Prepare unpacks the function's image.
+func (i *Isolation) Prepare(ctx context.Context, c sandbox.Config) error {
+	if c.Image == "" || i.options.Store == nil {
+		return nil
+	}
+	_, err := i.options.Store.Unpack(ctx, c.Image)
+	return err
+}
+
 // Create starts a sandbox and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
 	b := &box{isolation: i, config: c, home: filepath.Join(i.homes(), c.ID), done: make(chan struct{})}
