@@ -12,7 +12,7 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/oci"
-	"github.com/ainur-faas/ainur/agent/live"
+	driver "github.com/ainur-faas/ainur/agent/live"
 	"github.com/ainur-faas/ainur/agent/sandbox/fake"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
@@ -32,7 +32,7 @@ func TestPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agent, err := live.New(live.Options{
+	agent, err := driver.New(driver.Options{
 		Worker: spec.Worker{Name: "w", MilliCPU: 1000, Memory: spec.GiB, Queue: spec.Named{Name: "fcfs"}, KeepAlive: spec.Named{Name: "ttl"}},
 		RunID:  "run", Isolation: fake.New(fake.Script{}), Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Store: to,
 	})
@@ -44,7 +44,7 @@ func TestPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := live.NewServer(agent).GRPC()
+	server := driver.NewServer(agent).GRPC()
 	defer server.Stop()
 	go func() { _ = server.Serve(listener) }()
 	address := listener.Addr().String()
