@@ -256,6 +256,7 @@ func TestPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	pack(t, at("root"), at("root.tar"))
+	must(s.Add(made))(t) // so that it can be named by its digest
 	for ref, want := range map[string]string{
 		"oci-dir:" + at("one"):                digest,
 		"oci-dir:" + at("two") + "@" + digest: digest,
