@@ -26,7 +26,7 @@ import (
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// Options of an Isolation. All but Host, Container and Store are required.
+// Options of an Isolation. Dir, RunID and Log are required.
 type Options struct {
 	Socket    string // of the daemon; "" = DefaultSocket
 	Dir       string // for the sockets of sandboxes; made if missing
@@ -106,6 +106,9 @@ func New(o Options) (_ *Isolation, err error) {
 		}
 	}
 	slices.Sort(i.limitations)
+	if i.network() == "host" {
+		i.limitations = append(i.limitations, "sandboxes share the network of the host")
+	}
 	if info.CgroupDriver == "cgroupfs" {
 		i.parent = path.Join("/ainur", o.RunID, i.name)
 		i.cgroups, _ = resource.FindCgroups("/sys/fs/cgroup", strings.TrimPrefix(i.parent, "/")) // the daemon limits, or says that it does not
@@ -115,11 +118,19 @@ func New(o Options) (_ *Isolation, err error) {
 	return i, os.MkdirAll(i.homes(), 0o755)
 }
 
+const homePrefix = "docker-"
+
 // homes is the folder of the sandboxes' own folders.
-func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, "docker-"+i.name) }
+func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, homePrefix+i.name) }
 
 // Limitations says what could not be applied here.
 func (i *Isolation) Limitations() []string { return i.limitations }
+
+// Prepare loads the function's image.
+func (i *Isolation) Prepare(ctx context.Context, c sandbox.Config) error {
+	_, err := i.images.load(ctx, c.Image, c.Function.Image != "")
+	return err
+}
 
 // Create starts a container and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
@@ -135,8 +146,32 @@ func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandb
 	return b, nil
 }
 
+// The daemon goes on with what a dead agent has asked of it, and shows a container
+// only when that is made. So it is looked at until nothing has come up for a while.
+const (
+	comesUpWithin = time.Second
+	lookEvery     = 100 * time.Millisecond
+)
+
 // Reclaim removes what other agents of the run have left on this host.
 func (i *Isolation) Reclaim() (removed []string, err error) {
+	homes, homesErr := i.removeOtherHomes() // first: what binds them is not made or started any more
+	removed, err = i.reclaim()
+	if len(homes) > 0 || len(removed) > 0 {
+		began := time.Now()
+		for last := began; time.Since(last) < comesUpWithin && time.Since(began) < within; {
+			time.Sleep(lookEvery)
+			var more []string
+			if more, err = i.reclaim(); len(more) > 0 {
+				removed, last = append(removed, more...), time.Now()
+			}
+		}
+	}
+	return removed, errors.Join(homesErr, err)
+}
+
+// reclaim removes what the daemon shows now, and cgroups.
+func (i *Isolation) reclaim() (removed []string, err error) {
 	containers, containerErr := i.removeContainers(func(labels map[string]string) bool { return labels[labelIsolation] != i.name }, labelRun+"="+i.options.RunID)
 	for _, id := range containers {
 		removed = append(removed, "container "+id)
@@ -150,6 +185,17 @@ func (i *Isolation) Reclaim() (removed []string, err error) {
 		removed = append(removed, "cgroup "+name)
 	}
 	return removed, errors.Join(containerErr, imageErr, cgroupErr)
+}
+
+// removeOtherHomes removes the folders of other agents, and names them.
+func (i *Isolation) removeOtherHomes() (homes []string, err error) {
+	homes, err = filepath.Glob(filepath.Join(i.options.Dir, homePrefix+"*"))
+	homes = slices.DeleteFunc(homes, func(dir string) bool { return dir == i.homes() })
+	errs := []error{err}
+	for _, dir := range homes {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return homes, errors.Join(errs...)
 }
 
 func (i *Isolation) removeOtherCgroups() ([]string, error) {

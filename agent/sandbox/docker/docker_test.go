@@ -1,16 +1,16 @@
 package docker_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/moby/client"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/image/ocitest"
@@ -24,6 +24,9 @@ import (
 
 func TestMain(m *testing.M) {
 	shim.Builtin()
+	if os.Getenv(churnEnv) != "" {
+		churn()
+	}
 	os.Exit(m.Run())
 }
 
@@ -32,9 +35,17 @@ var opened atomic.Int64
 // open is an isolation of which nothing may be left at the end of the test.
 func open(t testing.TB, socket string, store *oci.Store) *docker.Isolation {
 	t.Helper()
-	runID := fmt.Sprintf("docker-%d-%d", os.Getpid(), opened.Add(1))
-	dir := t.TempDir()
-	i, err := docker.New(docker.Options{Socket: socket, Dir: dir, RunID: runID, Store: store, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return openWith(t, docker.Options{Socket: socket, Store: store})
+}
+
+// openWith is open with these options. What they lack is filled in.
+func openWith(t testing.TB, o docker.Options) *docker.Isolation {
+	t.Helper()
+	if o.RunID == "" {
+		o.RunID = fmt.Sprintf("docker-%d-%d", os.Getpid(), opened.Add(1))
+	}
+	o.Dir, o.Log = t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil))
+	i, err := docker.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +53,79 @@ func open(t testing.TB, socket string, store *oci.Store) *docker.Isolation {
 		if err := i.Close(); err != nil {
 			t.Error(err)
 		}
-		if left, _ := filepath.Glob(dir + "/*"); len(left) > 0 {
+		if left, _ := filepath.Glob(o.Dir + "/*"); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
-		if left, _ := filepath.Glob("/sys/fs/cgroup/*/ainur/" + runID); len(left) > 0 {
+		if left, _ := filepath.Glob("/sys/fs/cgroup/*/ainur/" + o.RunID); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
 	})
 	return i
+}
+
+// hello is a sandbox that needs nothing.
+func hello(id string) sandbox.Config {
+	return sandbox.Config{ID: id, Function: spec.Function{Name: "f", Builtin: "hello", Memory: 64 * spec.MiB, MilliCPU: 1000}}
+}
+
+// ask is a client of the daemon until the end of the test.
+func ask(t testing.TB, socket string) *client.Client {
+	t.Helper()
+	api, err := client.New(client.WithHost("unix://" + socket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := api.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return api
+}
+
+// inspect is the only container of the daemon.
+func inspect(t testing.TB, socket string) client.ContainerInspectResult {
+	t.Helper()
+	api := ask(t, socket)
+	list, err := api.ContainerList(t.Context(), client.ContainerListOptions{All: true})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("%d containers, %v", len(list.Items), err)
+	}
+	result, err := api.ContainerInspect(t.Context(), list.Items[0].ID, client.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// inDaemon names what there is in the daemon, whoever made it.
+func inDaemon(t testing.TB, socket string) (found []string) {
+	t.Helper()
+	api := ask(t, socket)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	containers, err := api.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range containers.Items {
+		found = append(found, fmt.Sprintf("container %v", c.Names))
+	}
+	images, err := api.ImageList(ctx, client.ImageListOptions{All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range images.Items {
+		found = append(found, fmt.Sprintf("image %v", i.RepoTags))
+	}
+	volumes, err := api.VolumeList(ctx, client.VolumeListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range volumes.Items {
+		found = append(found, "volume "+v.Name)
+	}
+	return found
 }
 
 func TestConformance(t *testing.T) {
@@ -60,28 +136,7 @@ func TestConformance(t *testing.T) {
 		store, digest := ocitest.Python(t)
 		sandboxtest.RunOn(t, digest, func(t *testing.T) sandbox.Isolation { return open(t, socket, store) })
 	})
-}
-
-// Images that are functions: of ainur's protocol, and Ilúvatar's over a Unix socket.
-func TestImages(t *testing.T) {
-	socket := dockertest.Start(t)
-	store, base := ocitest.Python(t)
-	source := sandboxtest.Python(t, "def main(args):\n    return {'n': args['n'] + 1}\n").Code
-	built, err := store.Build(t.Context(), oci.BuildOptions{Base: base, Function: spec.Function{Runtime: "python3", Source: source}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	iluvatar := ocitest.Derive(t, store, base, "app", "../link/testdata/iluvatar", func(c *v1.Config) {
-		c.Entrypoint = []string{"python3", "server.py", "unix"}
-	})
-	i := open(t, socket, store)
-	for server, digest := range map[string]string{"": built, "unix": iluvatar} {
-		b := sandboxtest.Must(t, i, sandbox.Config{ID: "f-" + server, Image: digest, Function: spec.Function{
-			Name: "f", Image: digest, Server: server, Memory: 128 * spec.MiB, MilliCPU: 1000, Timeout: time.Minute,
-		}})
-		r, err := b.Invoke(t.Context(), []byte(`{"n":41}`))
-		if err != nil || strings.ReplaceAll(string(r.Result), " ", "") != `{"n":42}` {
-			t.Errorf("server %q: %s, %v", server, r.Result, err)
-		}
+	if left := inDaemon(t, socket); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }

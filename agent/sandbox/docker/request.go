@@ -21,21 +21,23 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 	}
 	config := &container.Config{
 		Image: image.id, Entrypoint: argv[:1], Cmd: argv[1:], WorkingDir: common.Folder(f, image.config), User: "0", Env: common.Environment(image.config.Env, env, f),
-		Labels: map[string]string{labelRun: i.options.RunID, labelIsolation: i.name, labelSandbox: c.ID},
+		Labels:      map[string]string{labelRun: i.options.RunID, labelIsolation: i.name, labelSandbox: c.ID},
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // that of an image would run beside the function
 	}
-	mounts := []mount.Mount{{Type: mount.TypeBind, Source: run, Target: common.Sockets(f), ReadOnly: f.Server == ""}}
+	mounts := []mount.Mount{bind(run, common.Sockets(f), f.Server == "")}
 	if c.Image == "" {
 		for _, dir := range i.host.Folders {
-			mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: dir, Target: dir, ReadOnly: true})
+			mounts = append(mounts, bind(dir, dir, true))
 		}
 	}
 	for _, b := range binds {
-		mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: b.Host, Target: b.Inside, ReadOnly: true})
+		mounts = append(mounts, bind(b.Host, b.Inside, true))
 	}
 	pids := int64(common.PIDs)
 	host := &container.HostConfig{
 		Mounts:         mounts,
 		Tmpfs:          map[string]string{"/tmp": fmt.Sprintf("exec,mode=1777,size=%d", f.Memory)}, // it counts as memory of the container
+		ShmSize:        int64(f.Memory),                                                            // this too
 		LogConfig:      container.LogConfig{Type: "none"},
 		NetworkMode:    container.NetworkMode(i.network()),
 		Runtime:        o.OCIRuntime,
@@ -51,6 +53,12 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 		},
 	}
 	return client.ContainerCreateOptions{Config: config, HostConfig: host}, nil
+}
+
+// bind is a file or folder of the host. What is mounted below it is left out: Docker
+// before version 25 would let a sandbox write there, read-only as the bind is.
+func bind(host, inside string, readOnly bool) mount.Mount {
+	return mount.Mount{Type: mount.TypeBind, Source: host, Target: inside, ReadOnly: readOnly, BindOptions: &mount.BindOptions{NonRecursive: true}}
 }
 
 // network is that of sandboxes: "none", "host", or "bridge", which is the daemon's own.

@@ -16,10 +16,10 @@ import (
 	"github.com/ainur-faas/ainur/agent/testenv"
 )
 
-// Start runs a daemon with its own containerd, folders and socket, and without a
-// network of its own, until the end of the test, and returns the socket. The test
-// is skipped where there is none to start.
-func Start(t testing.TB) (socket string) {
+// Start runs a daemon with its own containerd, folders and socket until the end of
+// the test, and returns the socket. It has no network of its own but what flags say,
+// such as "--bip=10.99.0.1/24". The test is skipped where there is none to start.
+func Start(t testing.TB, flags ...string) (socket string) {
 	t.Helper()
 	testenv.Require(t, testenv.Root, testenv.Docker)
 	containerd := containerdtest.Start(t)
@@ -34,8 +34,14 @@ func Start(t testing.TB) (socket string) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command("dockerd", "--containerd", containerd, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--host", "unix://"+socket, "--pidfile", filepath.Join(dir, "pid"), "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
+	if len(flags) == 0 {
+		flags = []string{"--bridge=none"}
+	}
+	args := append([]string{
+		"--containerd", containerd, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"--host", "unix://" + socket, "--pidfile", filepath.Join(dir, "pid"), "--iptables=false", "--ip-forward=false", "--ip-masq=false",
+	}, flags...)
+	cmd := exec.Command("dockerd", args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
