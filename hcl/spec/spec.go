@@ -142,7 +142,7 @@ type Container struct {
 	Network     string `json:"network,omitempty"`     // "host", "none" or "bridge"; "" is "host" for isolation process, else "none"
 	Zygote      bool   `json:"zygote,omitempty"`      // process: fork python3 sandboxes from one that has imported the code; takes root
 	Socket      string `json:"socket,omitempty"`      // of the containerd or docker daemon; "" is where they listen
-	OCIRuntime  string `json:"oci_runtime,omitempty"` // containerd: "runc" or "crun"; "" is the first that is installed of crun and runc
+	OCIRuntime  string `json:"oci_runtime,omitempty"` // containerd: "runc" or "crun", "" is the first that is installed of crun and runc; docker: one of the daemon's, "" is its default
 	Snapshotter string `json:"snapshotter,omitempty"` // containerd: "" is overlayfs
 	Namespaces  int    `json:"namespaces,omitempty"`  // network namespaces kept ready, with network "bridge"
 	Creations   int    `json:"creations,omitempty"`   // made at a time; 0 is as many as pay

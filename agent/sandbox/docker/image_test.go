@@ -90,3 +90,29 @@ func TestImagesStay(t *testing.T) {
 		t.Errorf("a container and an image are %v", found)
 	}
 }
+
+// An image that was prepared is there before the first sandbox.
+func TestPrepare(t *testing.T) {
+	socket := dockertest.Start(t)
+	store, base := ocitest.Python(t)
+	i := open(t, socket, store)
+	c := sandboxtest.Python(t, "def main(args):\n    return 1\n")
+	c.Image = base
+	for range 2 {
+		if err := i.Prepare(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := inDaemon(t, socket); len(found) != 1 {
+		t.Errorf("the image is %v", found)
+	}
+	c.ID = "f-1"
+	sandboxtest.Must(t, i, c)
+	if found := inDaemon(t, socket); len(found) != 2 {
+		t.Errorf("the image and a container are %v", found)
+	}
+	c.Image = "sha256:" + strings.Repeat("0", 64)
+	if err := i.Prepare(t.Context(), c); err == nil || !strings.Contains(err.Error(), "load image") {
+		t.Errorf("an image that is not there: %v", err)
+	}
+}

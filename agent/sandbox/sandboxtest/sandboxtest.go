@@ -115,7 +115,7 @@ func (s *suite) context(d time.Duration) context.Context {
 func (s *suite) create(c sandbox.Config) (sandbox.Sandbox, error) {
 	s.made++
 	c.ID = fmt.Sprintf("f-%d", s.made)
-	return s.isolation.Create(s.context(20*time.Second), c)
+	return s.isolation.Create(s.context(within), c)
 }
 
 func (s *suite) must(c sandbox.Config) sandbox.Sandbox {
@@ -125,10 +125,14 @@ func (s *suite) must(c sandbox.Config) sandbox.Sandbox {
 	return Must(s, s.isolation, c)
 }
 
+// within is how long a sandbox may take to start, and an invocation to end: under the
+// race detector on a busy machine, compiling a WebAssembly module takes half a minute.
+const within = 2 * time.Minute
+
 // Must makes a sandbox that is removed at the end of the test.
 func Must(t testing.TB, i sandbox.Isolation, c sandbox.Config) sandbox.Sandbox {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	b, err := i.Create(ctx, c)
 	if err != nil {
@@ -143,7 +147,7 @@ func Must(t testing.TB, i sandbox.Isolation, c sandbox.Config) sandbox.Sandbox {
 }
 
 func (s *suite) invoke(b sandbox.Sandbox, args string) (sandbox.Reply, error) {
-	return b.Invoke(s.context(20*time.Second), []byte(args))
+	return b.Invoke(s.context(within), []byte(args))
 }
 
 func (s *suite) fails(err error, kind sandbox.Kind, words ...string) {
