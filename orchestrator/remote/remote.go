@@ -67,6 +67,6 @@ func (e *ExitError) Error() string {
 // where the step can be repeated; Refused never.
 var (
 	ErrUnreachable = errors.New("host cannot be reached")
-	ErrRefused     = errors.New("host refused us")                                             // its key or ours
+	ErrRefused     = errors.New("host refused us")                                            // its key or ours
 	ErrUnknown     = errors.New("connection lost: what was under way may or may not be done") // in the middle of a command
 )
