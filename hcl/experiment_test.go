@@ -69,7 +69,10 @@ func TestDefaults(t *testing.T) {
 	_, exp := experiment(t, minimal)
 	want := spec.Point{
 		ID:      exp.Points[0].ID,
-		Cluster: spec.Cluster{Name: "c", Hosts: []spec.Host{{Name: "h", Address: "127.0.0.1", Connection: "local", Roles: []string{"worker"}, Labels: map[string]string{}}}},
+		Cluster: spec.Cluster{
+			Name: "c", Hosts: []spec.Host{{Name: "h", Address: "127.0.0.1", Connection: "local", Roles: []string{"worker"}, Labels: map[string]string{}}},
+			Install: spec.Install{Prefix: "/opt/ainur", StateDir: "/var/lib/ainur", Via: "auto"},
+		},
 		Workers: []spec.Worker{{
 			Name: "w", Host: "h", Isolation: "process", MilliCPU: 4000, Memory: 8 * spec.GiB / 10 * 8, LogLevel: "info", Env: map[string]string{},
 			Queue: spec.Named{Name: "fcfs", Options: []byte("{}")}, KeepAlive: spec.Named{Name: "ttl", Options: []byte(`{"idle":600000000000}`)},

@@ -82,7 +82,7 @@ func (l *linter) sameMachine(s *scene) {
 	for _, c := range l.newClusters(s) {
 		first := map[string]*decode.Block{}
 		for _, h := range hostBlocks(c) {
-			key := machine(hostOf(h))
+			key := machine(hostOf(c, h))
 			if key == "" {
 				continue
 			}

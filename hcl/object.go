@@ -32,7 +32,7 @@ func (e *evaluator) exportHosts(in *instance, o map[string]cty.Value) {
 	byRole := map[string]map[string]cty.Value{}
 	var list []cty.Value
 	for _, b := range hostBlocks(in) {
-		h := hostOf(b)
+		h := hostOf(in, b)
 		object := b.Object()
 		object["id"], object["name"] = cty.StringVal(in.id+".host."+b.Label), cty.StringVal(b.Label)
 		facts, known := e.factsOf(h)
@@ -69,13 +69,6 @@ func hostBlocks(in *instance) []*decode.Block {
 		blocks = append(blocks, b)
 	}
 	return blocks
-}
-
-func hostOf(b *decode.Block) spec.Host {
-	return spec.Host{
-		Name: b.Label, Address: decode.Get[string](b, "address"), Connection: decode.Get[string](b, "connection"),
-		Roles: decode.Get[[]string](b, "roles"), Labels: decode.Get[map[string]string](b, "labels"),
-	}
 }
 
 // pointValue is the value of sweep.NAME.point: unknown for each axis while no

@@ -324,20 +324,6 @@ func (b *builder) clusters(workers []*instance) (all []*instance) {
 	return all
 }
 
-func (b *builder) cluster(in *instance) spec.Cluster {
-	b.use(in.Block)
-	c := spec.Cluster{Name: in.name}
-	first := map[string]hcl.Range{}
-	for _, h := range hostBlocks(in) {
-		if at, dup := first[h.Label]; dup {
-			b.report(diag.Problem{ID: "AIN1109", Summary: fmt.Sprintf("host %q is declared twice", h.Label), At: &h.Range, Related: []diag.Related{{At: at, Label: "the first is here"}}})
-		}
-		first[h.Label] = h.Range
-		c.Hosts = append(c.Hosts, hostOf(h))
-	}
-	return c
-}
-
 // pointID identifies a point by its axes and content: not by where its files
 // are, which other machines have elsewhere.
 func (b *builder) pointID(p spec.Point) string {

@@ -36,7 +36,7 @@ var testbed = []*Block{
 		Blocks: []*Block{
 			ssh,
 			{
-				Type: "become", Once: true, Lacking: Live, Doc: "How to get root on the hosts.",
+				Type: "become", Once: true, Doc: "How to get root on the hosts.",
 				Attrs: []Attr{
 					{Name: "method", Type: enum("sudo", "doas", "none"), Required: true},
 					{Name: "user", Type: plain(String), Default: `"root"`},
@@ -47,12 +47,12 @@ var testbed = []*Block{
 				Type: "host", Label: "name", Required: true, Unless: "hosts", Doc: "One machine. Exports `facts` from plan on.",
 				Attrs: []Attr{
 					{Name: "address", Type: plain(String), Required: true, Doc: "name or IP address"},
-					{Name: "connection", Type: enum("ssh", "local", "netns").lacking(Live, "ssh", "netns"), Default: `"ssh"`, Doc: "how it is reached"},
+					{Name: "connection", Type: enum("ssh", "local", "netns"), Default: `"ssh"`, Doc: "how it is reached"},
 					{Name: "port", Type: whole(1, 65535), Doc: "default: that of ssh"},
 					{Name: "user", Type: plain(String), Doc: "default: that of ssh"},
 					{Name: "roles", Type: plain(Strings), Default: "[]", Doc: "free words, for with_role"},
 					{Name: "nic", Type: plain(String), Lacking: Live, Doc: "network interface of the experiment's traffic"},
-					{Name: "internal_address", Type: plain(String), Lacking: Live, Doc: "where other hosts reach it; default: address"},
+					{Name: "internal_address", Type: plain(String), Doc: "where other hosts reach it; default: address"},
 					{Name: "labels", Type: plain(Map), Default: "{}", Doc: "free names and values"},
 				},
 				Blocks: []*Block{ssh},
@@ -82,7 +82,7 @@ var testbed = []*Block{
 				},
 			},
 			{
-				Type: "install", Once: true, Lacking: Live, Doc: "Where ainur is put on the hosts.",
+				Type: "install", Once: true, Doc: "Where ainur is put on the hosts.",
 				Attrs: []Attr{
 					{Name: "packages", Type: plain(Bool), Default: "false", Doc: "install containerd and an OCI runtime"},
 					{Name: "prefix", Type: plain(String), Default: `"/opt/ainur"`},

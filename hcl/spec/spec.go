@@ -107,20 +107,6 @@ type Point struct {
 	Loads     []Load      `json:"loads"` // run at the same time
 }
 
-// Cluster is a set of hosts.
-type Cluster struct {
-	Name  string `json:"name"`
-	Hosts []Host `json:"hosts"`
-}
-
-// Host is one machine.
-type Host struct {
-	Name       string            `json:"name"`
-	Address    string            `json:"address"`
-	Connection string            `json:"connection"` // "local"
-	Roles      []string          `json:"roles,omitempty"`
-	Labels     map[string]string `json:"labels,omitempty"`
-}
 
 // Worker is one agent's configuration.
 type Worker struct {

@@ -1,6 +1,6 @@
 #: engine live
 cluster "c" {
-  host "h" { # ERROR: this version cannot run connection "ssh" in host "h" of cluster "c" yet
+  host "h" {
     address = "10.0.0.1"
     nic     = "eno1" # ERROR: this version cannot run nic of host "h" of cluster "c" yet
   }
