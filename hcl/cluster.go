@@ -147,4 +147,3 @@ func tune(b *decode.Block) *spec.Tune {
 		ASLR: flag("aslr"), IsolCPUs: decode.Get[string](b, "isolcpus"), Restore: decode.Get[bool](b, "restore"),
 	}
 }
-

@@ -68,7 +68,7 @@ func edit(t *testing.T, pairs ...string) string {
 func TestDefaults(t *testing.T) {
 	_, exp := experiment(t, minimal)
 	want := spec.Point{
-		ID:      exp.Points[0].ID,
+		ID: exp.Points[0].ID,
 		Cluster: spec.Cluster{
 			Name: "c", Hosts: []spec.Host{{Name: "h", Address: "127.0.0.1", Connection: "local", Roles: []string{"worker"}, Labels: map[string]string{}}},
 			Install: spec.Install{Prefix: "/opt/ainur", StateDir: "/var/lib/ainur", Via: "auto"},

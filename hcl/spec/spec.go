@@ -107,7 +107,6 @@ type Point struct {
 	Loads     []Load      `json:"loads"` // run at the same time
 }
 
-
 // Worker is one agent's configuration.
 type Worker struct {
 	Name      string            `json:"name"` // "node", or pool["w1"] for an instance of for_each
