@@ -84,16 +84,18 @@ cover: ## the share of statements that tests reach, by function and in all
 	go test -coverpkg=./... -coverprofile=$(BIN)/cover.out ./...
 	go tool cover -func=$(BIN)/cover.out
 
+WIRE := agent/agentpb orchestrator/node/nodepb
+
 .PHONY: gen
-gen: ## the wire types, from agent.proto
+gen: ## the wire types, from the .proto files
 	$(install) $(BUF)
 	$(install) $(PROTOC_GO)
 	$(install) $(PROTOC_GRPC)
-	cd agent/agentpb && buf generate && sha256sum *.proto buf.gen.yaml *.pb.go > gen.sha256
+	for dir in $(WIRE); do (cd $$dir && buf generate && sha256sum *.proto buf.gen.yaml *.pb.go > gen.sha256) || exit 1; done
 
 .PHONY: gen-check
-gen-check: ## the wire types are those of agent.proto, by the sums that gen leaves: buf takes minutes to build
-	@cd agent/agentpb && sha256sum --check --quiet gen.sha256 || { echo 'gen-check: run make gen'; exit 1; }
+gen-check: ## the wire types are those of the .proto files, by the sums that gen leaves: buf takes minutes to build
+	@for dir in $(WIRE); do (cd $$dir && sha256sum --check --quiet gen.sha256) || { echo 'gen-check: run make gen'; exit 1; }; done
 
 .PHONY: fmt
 fmt: ## format Go and the experiment files

@@ -1,156 +1,98 @@
 package orchestrator
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/node"
 )
 
-// BalancerConfig is the file that a balancer is started with.
-type BalancerConfig struct {
-	spec.Balancer
-	Seed uint64 `json:"seed"` // of the repeat
-}
+// lease is how long a daemon of a run lives on when nobody follows it any more.
+const lease = 2 * node.Patience
 
-// Ready is the line that a daemon prints on its standard output once it serves.
-type Ready struct {
-	Address string `json:"address"`        // host:port of its gRPC server
-	HTTP    string `json:"http,omitempty"` // host:port of a balancer's HTTP front
-}
-
-// stopGrace is how long a daemon may take to clean up after SIGTERM.
-const stopGrace = 10 * time.Second
-
-// daemon is a child process that lives at most as long as this one: it holds
-// the other end of its standard input and cleans up when that closes.
+// daemon is a role that runs on a host, followed from its start to its end.
 type daemon struct {
-	name     string
-	cmd      *exec.Cmd
-	lifeline io.WriteCloser
-	output   io.Closer
-	lines    *bufio.Reader // its standard output, through output
-	log      string        // path of its standard error
-	exited   chan struct{} // closed when it has ended
-	err      error         // of its end; read after exited
+	label string // for people: worker pool["w1"]
+	host  Host
+	on    string // name of the host
+	task  node.Task
+	ready chan node.Ready // gets one, before lines
+	ended chan struct{}   // closed when exit and err are known
+	exit  node.Exit
+	err   error // of following it
 }
 
-// startDaemon starts the program of this process with args, in a process group
-// of its own, so that Ctrl-C on the terminal reaches us alone. Its standard error goes to the file log.
-func startDaemon(executable, name, log string, env []string, args ...string) (*daemon, error) {
-	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
-		return nil, err
+// startDaemon starts a task and follows it until ctx ends. Its first line is its
+// Ready, and lines gets those after it; it may be nil.
+func startDaemon(ctx context.Context, on string, host Host, label string, t node.Task, lines func([]byte)) (*daemon, error) {
+	if err := host.Start(ctx, t); err != nil {
+		return nil, fmt.Errorf("start %s: %w", label, err)
 	}
-	logFile, err := os.Create(log)
-	if err != nil {
-		return nil, err
-	}
-	defer logFile.Close()
-	d := &daemon{name: name, cmd: exec.Command(executable, args...), log: log, exited: make(chan struct{})}
-	d.cmd.Env = append(os.Environ(), env...)
-	d.cmd.Stderr = logFile
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if d.lifeline, err = d.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	read, write, err := os.Pipe() // not StdoutPipe, which Wait would close under the reader
-	if err != nil {
-		return nil, err
-	}
-	d.cmd.Stdout = write
-	err = d.cmd.Start()
-	_ = write.Close() // the child has its own
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), read.Close())
-	}
-	d.output, d.lines = read, bufio.NewReader(read)
+	d := &daemon{label: label, host: host, on: on, task: t, ready: make(chan node.Ready, 1), ended: make(chan struct{})}
 	go func() {
-		d.err = d.cmd.Wait()
-		close(d.exited)
+		defer close(d.ended)
+		first := true
+		d.exit, d.err = host.Follow(context.WithoutCancel(ctx), t.Run, t.Name, 0, func(line []byte) {
+			var ready node.Ready
+			switch {
+			case !first && lines != nil:
+				lines(line)
+			case first && json.Unmarshal(line, &ready) == nil:
+				d.ready <- ready
+			}
+			first = false
+		})
 	}()
 	return d, nil
 }
 
-// ready waits for the daemon's Ready line.
-func (d *daemon) ready(ctx context.Context) (Ready, error) {
-	type result struct {
-		ready Ready
-		err   error
-	}
-	got := make(chan result, 1)
-	go func() {
-		line, err := d.lines.ReadBytes('\n')
-		var r result
-		if r.err = err; err == nil {
-			r.err = json.Unmarshal(line, &r.ready)
-		}
-		got <- r
-	}()
+// serving waits until the daemon is ready.
+func (d *daemon) serving(ctx context.Context) (node.Ready, error) {
 	select {
-	case r := <-got:
-		if r.err == nil {
-			return r.ready, nil
-		}
-		<-d.exited
-		return Ready{}, fmt.Errorf("%s did not start: %w%s", d.name, d.err, d.lastWords())
+	case ready := <-d.ready:
+		return ready, nil
+	case <-d.ended:
+		return node.Ready{}, fmt.Errorf("%s did not start: %w", d.label, d.end())
 	case <-ctx.Done():
-		return Ready{}, fmt.Errorf("%s is not ready: %w", d.name, context.Cause(ctx))
+		return node.Ready{}, fmt.Errorf("%s is not ready: %w", d.label, context.Cause(ctx))
 	}
 }
 
-// lastWords is the end of the daemon's log.
-func (d *daemon) lastWords() string {
-	const most = 2 << 10
-	b, err := os.ReadFile(d.log)
-	if err != nil || len(b) == 0 {
-		return ""
+// end is how it went, after ended: never nil.
+func (d *daemon) end() error {
+	if d.err != nil {
+		return d.err
 	}
-	return "\n" + strings.TrimSpace(string(b[max(0, len(b)-most):]))
+	if err := d.exit.Err(); err != nil {
+		return err
+	}
+	return errors.New("it ended")
 }
 
 // stop asks the daemon to end, and ends it after a while. It returns when the
 // daemon is gone, with an error if it did not go well.
 func (d *daemon) stop() error {
 	select {
-	case <-d.exited: // on its own, which its watcher has reported
-		return d.release()
+	case <-d.ended: // on its own, which its watcher has reported
+		return nil
 	default:
 	}
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop %s: %w", d.name, err)
+	ctx, cancel := context.WithTimeout(context.Background(), node.StopGrace+node.Patience)
+	defer cancel()
+	exit, err := d.host.Stop(ctx, d.task.Run, d.task.Name)
+	if err == nil {
+		err = exit.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%s ended badly: %w", d.label, err)
 	}
 	select {
-	case <-d.exited:
-	case <-time.After(stopGrace):
-		if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("kill %s: %w", d.name, err)
-		}
-		<-d.exited
-		return errors.Join(fmt.Errorf("%s did not stop within %v and was killed", d.name, stopGrace), d.release())
+	case <-d.ended:
+		return nil
+	case <-time.After(node.Patience):
+		return fmt.Errorf("%s has ended, and its last output is not to be had", d.label)
 	}
-	if err := d.release(); err != nil {
-		return err
-	}
-	if d.err != nil {
-		return fmt.Errorf("%s ended badly: %w%s", d.name, d.err, d.lastWords())
-	}
-	return nil
-}
-
-// release closes our ends of the pipes of a daemon that has ended.
-func (d *daemon) release() error {
-	if err := d.lifeline.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	return d.output.Close()
 }

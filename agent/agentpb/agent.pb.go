@@ -2065,11 +2065,12 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Poll\x12\x15.ainur.v1.PollRequest\x1a\x13.ainur.v1.PollReply\x12;\n" +
 	"\aPrewarm\x12\x18.ainur.v1.PrewarmRequest\x1a\x16.ainur.v1.PrewarmReply\x12>\n" +
 	"\bEstimate\x12\x19.ainur.v1.EstimateRequest\x1a\x17.ainur.v1.EstimateReply\x122\n" +
-	"\x04List\x12\x15.ainur.v1.ListRequest\x1a\x13.ainur.v1.ListReply2\xbd\x02\n" +
+	"\x04List\x12\x15.ainur.v1.ListRequest\x1a\x13.ainur.v1.ListReply2\xaf\x01\n" +
 	"\x05Agent\x128\n" +
 	"\x06Status\x12\x17.ainur.v1.StatusRequest\x1a\x15.ainur.v1.StatusReply\x125\n" +
 	"\x05Drain\x12\x16.ainur.v1.DrainRequest\x1a\x14.ainur.v1.DrainReply\x125\n" +
-	"\x05Clean\x12\x16.ainur.v1.CleanRequest\x1a\x14.ainur.v1.CleanReply\x12J\n" +
+	"\x05Clean\x12\x16.ainur.v1.CleanRequest\x1a\x14.ainur.v1.CleanReply2\x96\x01\n" +
+	"\x06Images\x12J\n" +
 	"\fMissingBlobs\x12\x1d.ainur.v1.MissingBlobsRequest\x1a\x1b.ainur.v1.MissingBlobsReply\x12@\n" +
 	"\bPushBlob\x12\x19.ainur.v1.PushBlobRequest\x1a\x17.ainur.v1.PushBlobReply(\x012\xb4\x01\n" +
 	"\n" +
@@ -2146,8 +2147,8 @@ var file_agent_proto_depIdxs = []int32{
 	21, // 14: ainur.v1.Agent.Status:input_type -> ainur.v1.StatusRequest
 	23, // 15: ainur.v1.Agent.Drain:input_type -> ainur.v1.DrainRequest
 	25, // 16: ainur.v1.Agent.Clean:input_type -> ainur.v1.CleanRequest
-	2,  // 17: ainur.v1.Agent.MissingBlobs:input_type -> ainur.v1.MissingBlobsRequest
-	4,  // 18: ainur.v1.Agent.PushBlob:input_type -> ainur.v1.PushBlobRequest
+	2,  // 17: ainur.v1.Images.MissingBlobs:input_type -> ainur.v1.MissingBlobsRequest
+	4,  // 18: ainur.v1.Images.PushBlob:input_type -> ainur.v1.PushBlobRequest
 	27, // 19: ainur.v1.Membership.Join:input_type -> ainur.v1.JoinRequest
 	29, // 20: ainur.v1.Membership.Leave:input_type -> ainur.v1.LeaveRequest
 	31, // 21: ainur.v1.Membership.Members:input_type -> ainur.v1.MembersRequest
@@ -2162,8 +2163,8 @@ var file_agent_proto_depIdxs = []int32{
 	22, // 30: ainur.v1.Agent.Status:output_type -> ainur.v1.StatusReply
 	24, // 31: ainur.v1.Agent.Drain:output_type -> ainur.v1.DrainReply
 	26, // 32: ainur.v1.Agent.Clean:output_type -> ainur.v1.CleanReply
-	3,  // 33: ainur.v1.Agent.MissingBlobs:output_type -> ainur.v1.MissingBlobsReply
-	5,  // 34: ainur.v1.Agent.PushBlob:output_type -> ainur.v1.PushBlobReply
+	3,  // 33: ainur.v1.Images.MissingBlobs:output_type -> ainur.v1.MissingBlobsReply
+	5,  // 34: ainur.v1.Images.PushBlob:output_type -> ainur.v1.PushBlobReply
 	28, // 35: ainur.v1.Membership.Join:output_type -> ainur.v1.JoinReply
 	30, // 36: ainur.v1.Membership.Leave:output_type -> ainur.v1.LeaveReply
 	32, // 37: ainur.v1.Membership.Members:output_type -> ainur.v1.MembersReply
@@ -2187,7 +2188,7 @@ func file_agent_proto_init() {
 			NumEnums:      2,
 			NumMessages:   32,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_agent_proto_goTypes,
 		DependencyIndexes: file_agent_proto_depIdxs,

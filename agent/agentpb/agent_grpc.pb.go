@@ -404,11 +404,9 @@ var Functions_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Agent_Status_FullMethodName       = "/ainur.v1.Agent/Status"
-	Agent_Drain_FullMethodName        = "/ainur.v1.Agent/Drain"
-	Agent_Clean_FullMethodName        = "/ainur.v1.Agent/Clean"
-	Agent_MissingBlobs_FullMethodName = "/ainur.v1.Agent/MissingBlobs"
-	Agent_PushBlob_FullMethodName     = "/ainur.v1.Agent/PushBlob"
+	Agent_Status_FullMethodName = "/ainur.v1.Agent/Status"
+	Agent_Drain_FullMethodName  = "/ainur.v1.Agent/Drain"
+	Agent_Clean_FullMethodName  = "/ainur.v1.Agent/Clean"
 )
 
 // AgentClient is the client API for Agent service.
@@ -422,11 +420,6 @@ type AgentClient interface {
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error)
 	// Clean removes every idle sandbox and returns how many.
 	Clean(ctx context.Context, in *CleanRequest, opts ...grpc.CallOption) (*CleanReply, error)
-	// MissingBlobs says which of these blobs of images the worker does not have.
-	MissingBlobs(ctx context.Context, in *MissingBlobsRequest, opts ...grpc.CallOption) (*MissingBlobsReply, error)
-	// PushBlob gives it one. INVALID_ARGUMENT when the content is not what the
-	// digest says.
-	PushBlob(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply], error)
 }
 
 type agentClient struct {
@@ -467,29 +460,6 @@ func (c *agentClient) Clean(ctx context.Context, in *CleanRequest, opts ...grpc.
 	return out, nil
 }
 
-func (c *agentClient) MissingBlobs(ctx context.Context, in *MissingBlobsRequest, opts ...grpc.CallOption) (*MissingBlobsReply, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(MissingBlobsReply)
-	err := c.cc.Invoke(ctx, Agent_MissingBlobs_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *agentClient) PushBlob(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Agent_ServiceDesc.Streams[0], Agent_PushBlob_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[PushBlobRequest, PushBlobReply]{ClientStream: stream}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Agent_PushBlobClient = grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply]
-
 // AgentServer is the server API for Agent service.
 // All implementations must embed UnimplementedAgentServer
 // for forward compatibility.
@@ -501,11 +471,6 @@ type AgentServer interface {
 	Drain(context.Context, *DrainRequest) (*DrainReply, error)
 	// Clean removes every idle sandbox and returns how many.
 	Clean(context.Context, *CleanRequest) (*CleanReply, error)
-	// MissingBlobs says which of these blobs of images the worker does not have.
-	MissingBlobs(context.Context, *MissingBlobsRequest) (*MissingBlobsReply, error)
-	// PushBlob gives it one. INVALID_ARGUMENT when the content is not what the
-	// digest says.
-	PushBlob(grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]) error
 	mustEmbedUnimplementedAgentServer()
 }
 
@@ -524,12 +489,6 @@ func (UnimplementedAgentServer) Drain(context.Context, *DrainRequest) (*DrainRep
 }
 func (UnimplementedAgentServer) Clean(context.Context, *CleanRequest) (*CleanReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Clean not implemented")
-}
-func (UnimplementedAgentServer) MissingBlobs(context.Context, *MissingBlobsRequest) (*MissingBlobsReply, error) {
-	return nil, status.Error(codes.Unimplemented, "method MissingBlobs not implemented")
-}
-func (UnimplementedAgentServer) PushBlob(grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]) error {
-	return status.Error(codes.Unimplemented, "method PushBlob not implemented")
 }
 func (UnimplementedAgentServer) mustEmbedUnimplementedAgentServer() {}
 func (UnimplementedAgentServer) testEmbeddedByValue()               {}
@@ -606,31 +565,6 @@ func _Agent_Clean_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Agent_MissingBlobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(MissingBlobsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(AgentServer).MissingBlobs(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Agent_MissingBlobs_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AgentServer).MissingBlobs(ctx, req.(*MissingBlobsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _Agent_PushBlob_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(AgentServer).PushBlob(&grpc.GenericServerStream[PushBlobRequest, PushBlobReply]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Agent_PushBlobServer = grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]
-
 // Agent_ServiceDesc is the grpc.ServiceDesc for Agent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -650,15 +584,149 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Clean",
 			Handler:    _Agent_Clean_Handler,
 		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "agent.proto",
+}
+
+const (
+	Images_MissingBlobs_FullMethodName = "/ainur.v1.Images/MissingBlobs"
+	Images_PushBlob_FullMethodName     = "/ainur.v1.Images/PushBlob"
+)
+
+// ImagesClient is the client API for Images service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Images is served by whatever keeps images: an agent, and what hands them on.
+type ImagesClient interface {
+	// MissingBlobs says which of these blobs of images are not there.
+	MissingBlobs(ctx context.Context, in *MissingBlobsRequest, opts ...grpc.CallOption) (*MissingBlobsReply, error)
+	// PushBlob takes in one. INVALID_ARGUMENT when the content is not what the
+	// digest says.
+	PushBlob(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply], error)
+}
+
+type imagesClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewImagesClient(cc grpc.ClientConnInterface) ImagesClient {
+	return &imagesClient{cc}
+}
+
+func (c *imagesClient) MissingBlobs(ctx context.Context, in *MissingBlobsRequest, opts ...grpc.CallOption) (*MissingBlobsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MissingBlobsReply)
+	err := c.cc.Invoke(ctx, Images_MissingBlobs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *imagesClient) PushBlob(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Images_ServiceDesc.Streams[0], Images_PushBlob_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PushBlobRequest, PushBlobReply]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Images_PushBlobClient = grpc.ClientStreamingClient[PushBlobRequest, PushBlobReply]
+
+// ImagesServer is the server API for Images service.
+// All implementations must embed UnimplementedImagesServer
+// for forward compatibility.
+//
+// Images is served by whatever keeps images: an agent, and what hands them on.
+type ImagesServer interface {
+	// MissingBlobs says which of these blobs of images are not there.
+	MissingBlobs(context.Context, *MissingBlobsRequest) (*MissingBlobsReply, error)
+	// PushBlob takes in one. INVALID_ARGUMENT when the content is not what the
+	// digest says.
+	PushBlob(grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]) error
+	mustEmbedUnimplementedImagesServer()
+}
+
+// UnimplementedImagesServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedImagesServer struct{}
+
+func (UnimplementedImagesServer) MissingBlobs(context.Context, *MissingBlobsRequest) (*MissingBlobsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method MissingBlobs not implemented")
+}
+func (UnimplementedImagesServer) PushBlob(grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]) error {
+	return status.Error(codes.Unimplemented, "method PushBlob not implemented")
+}
+func (UnimplementedImagesServer) mustEmbedUnimplementedImagesServer() {}
+func (UnimplementedImagesServer) testEmbeddedByValue()                {}
+
+// UnsafeImagesServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ImagesServer will
+// result in compilation errors.
+type UnsafeImagesServer interface {
+	mustEmbedUnimplementedImagesServer()
+}
+
+func RegisterImagesServer(s grpc.ServiceRegistrar, srv ImagesServer) {
+	// If the following call panics, it indicates UnimplementedImagesServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Images_ServiceDesc, srv)
+}
+
+func _Images_MissingBlobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MissingBlobsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ImagesServer).MissingBlobs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Images_MissingBlobs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ImagesServer).MissingBlobs(ctx, req.(*MissingBlobsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Images_PushBlob_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ImagesServer).PushBlob(&grpc.GenericServerStream[PushBlobRequest, PushBlobReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Images_PushBlobServer = grpc.ClientStreamingServer[PushBlobRequest, PushBlobReply]
+
+// Images_ServiceDesc is the grpc.ServiceDesc for Images service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Images_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "ainur.v1.Images",
+	HandlerType: (*ImagesServer)(nil),
+	Methods: []grpc.MethodDesc{
 		{
 			MethodName: "MissingBlobs",
-			Handler:    _Agent_MissingBlobs_Handler,
+			Handler:    _Images_MissingBlobs_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "PushBlob",
-			Handler:       _Agent_PushBlob_Handler,
+			Handler:       _Images_PushBlob_Handler,
 			ClientStreams: true,
 		},
 	},

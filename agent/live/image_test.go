@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
-	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/live"
 	"github.com/ainur-faas/ainur/agent/sandbox"
@@ -59,10 +58,5 @@ func TestRegisterImage(t *testing.T) {
 	f.Name, f.Digest = "g", "sha256:"+strings.Repeat("0", 64)
 	if err := a.Register(f, nil); !errors.Is(err, live.ErrBadCode) {
 		t.Errorf("an image that is not there: %v", err)
-	}
-	// What is not there is told.
-	missing, err := live.NewServer(a).MissingBlobs(t.Context(), &pb.MissingBlobsRequest{Digests: []string{digest, f.Digest}})
-	if err != nil || len(missing.GetDigests()) != 1 || missing.GetDigests()[0] != f.Digest {
-		t.Errorf("missing %v, %v", missing, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
-	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/agent/image/push"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -34,14 +34,14 @@ type Server struct {
 	bootID string
 }
 
-// NewServer returns the gRPC server of a, healthy from the start.
-func NewServer(a *Agent) *Server {
-	s := &Server{
-		agent: a, health: health.NewServer(), bootID: mono.BootID(),
-		grpc: grpc.NewServer(grpc.MaxRecvMsgSize(maxCode), grpc.MaxSendMsgSize(sandbox.MaxPayload+1<<20)),
-	}
+// NewServer returns the gRPC server of a, healthy from the start. The options are
+// beside its own.
+func NewServer(a *Agent, options ...grpc.ServerOption) *Server {
+	options = append(options, grpc.MaxRecvMsgSize(maxCode), grpc.MaxSendMsgSize(sandbox.MaxPayload+1<<20))
+	s := &Server{agent: a, health: health.NewServer(), bootID: mono.BootID(), grpc: grpc.NewServer(options...)}
 	pb.RegisterFunctionsServer(s.grpc, s)
 	pb.RegisterAgentServer(s.grpc, s)
+	pb.RegisterImagesServer(s.grpc, &push.Server{Store: a.options.Store})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	return s
 }
@@ -157,56 +157,6 @@ func (s *Server) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainReply,
 // Clean removes idle sandboxes.
 func (s *Server) Clean(context.Context, *pb.CleanRequest) (*pb.CleanReply, error) {
 	return &pb.CleanReply{Removed: int32(s.agent.Clean())}, nil
-}
-
-// MissingBlobs says which blobs of images are not here.
-func (s *Server) MissingBlobs(_ context.Context, req *pb.MissingBlobsRequest) (*pb.MissingBlobsReply, error) {
-	store := s.agent.options.Store
-	if store == nil {
-		return nil, errNoStore
-	}
-	return &pb.MissingBlobsReply{Digests: store.Missing(req.GetDigests())}, nil
-}
-
-// PushBlob takes in a blob of an image.
-func (s *Server) PushBlob(stream grpc.ClientStreamingServer[pb.PushBlobRequest, pb.PushBlobReply]) error {
-	store := s.agent.options.Store
-	if store == nil {
-		return errNoStore
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	err = store.Put(first.GetDigest(), &pieces{next: first.GetContent(), recv: stream.Recv})
-	switch {
-	case errors.Is(err, oci.ErrDigest):
-		return status.Error(codes.InvalidArgument, err.Error())
-	case err != nil:
-		return status.Error(codes.Internal, err.Error())
-	}
-	return stream.SendAndClose(&pb.PushBlobReply{})
-}
-
-var errNoStore = status.Error(codes.FailedPrecondition, "this worker keeps no images")
-
-// pieces reads the content of a stream.
-type pieces struct {
-	next []byte
-	recv func() (*pb.PushBlobRequest, error)
-}
-
-func (p *pieces) Read(b []byte) (int, error) {
-	for len(p.next) == 0 {
-		req, err := p.recv()
-		if err != nil {
-			return 0, err
-		}
-		p.next = req.GetContent()
-	}
-	n := copy(b, p.next)
-	p.next = p.next[n:]
-	return n, nil
 }
 
 func (s *Server) reply(tid string, r Reply) *pb.InvokeReply {

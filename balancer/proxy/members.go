@@ -10,11 +10,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/internal/mtls"
 )
 
 // joinWithin is how long a worker that joins may take to answer and to register
@@ -33,8 +33,12 @@ type link struct {
 
 // dial connects to a worker and waits for its answer, so that a worker that
 // cannot be reached does not become a member.
-func dial(ctx context.Context, worker, address string) (*link, error) {
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
+func dial(ctx context.Context, worker, address, tls string) (*link, error) {
+	_, creds, err := mtls.Load(tls)
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(creds), grpc.WithNoProxy(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "address %q of worker %s: %v", address, worker, err)
@@ -66,7 +70,7 @@ func (p *Proxy) join(ctx context.Context, req *pb.JoinRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinWithin)
 	defer cancel()
-	l, err := dial(ctx, req.GetWorker(), req.GetAddress())
+	l, err := dial(ctx, req.GetWorker(), req.GetAddress(), p.options.TLS)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/balancer/route"
+	"github.com/ainur-faas/ainur/internal/mtls"
 )
 
 // maxMessage is more than any code or result.
@@ -32,6 +33,7 @@ type Options struct {
 	Log    *slog.Logger
 	Lease  time.Duration // of a member, 0 = 3 s
 	Grace  time.Duration // for what is under way when the proxy stops, 0 = 5 s
+	TLS    string        // folder with what to show and whom to trust; "" is in the clear
 }
 
 // Proxy is a balancer. Create it with New and run it with Serve.
@@ -59,7 +61,11 @@ func New(o Options) *Proxy {
 // Serve serves until ctx ends. Then it refuses what comes, and cuts off what is
 // still under way after Options.Grace. It closes both listeners.
 func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listener) error {
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
+	creds, _, err := mtls.Load(p.options.TLS)
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer(grpc.Creds(creds), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
 	pb.RegisterFunctionsServer(server, &functions{p: p})
 	pb.RegisterMembershipServer(server, &membership{p: p})
 	healthy := health.NewServer()
@@ -86,7 +92,7 @@ func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listen
 	defer cancel()
 	stop := context.AfterFunc(grace, server.Stop)
 	defer stop()
-	err := front.Shutdown(grace)
+	err = front.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = front.Close() // the bound has passed: what is still under way is cut off
 	}

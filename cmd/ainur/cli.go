@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ainur-faas/ainur/hcl/diag"
-	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/node"
 )
 
 // Exit codes: one table for every verb.
@@ -113,7 +113,7 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.Is(err, orchestrator.ErrLocked):
+	case errors.Is(err, node.ErrLocked):
 		return exitLocked
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
@@ -220,7 +220,7 @@ func (c *cli) root() *cobra.Command {
 		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
 		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.doctorCommand(), c.cleanCommand(),
 		c.listCommand(), c.showCommand(), c.reportCommand(),
-		c.agentCommand(), c.balancerCommand(), c.loadCommand(),
+		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "The exit codes", Long: exitCodesHelp}, // a help topic
 	)
 	return root

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
-	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/node"
 )
 
 func TestRedact(t *testing.T) {
@@ -24,7 +24,7 @@ func TestRedact(t *testing.T) {
 func TestExitCode(t *testing.T) {
 	for want, err := range map[int]error{
 		0: nil, 1: errors.New("x"), exitSpec: errSpec, exitUsage: fmt.Errorf("a: %w", exit(exitUsage, errors.New("b"))),
-		exitLocked: fmt.Errorf("a: %w", orchestrator.ErrLocked), exitInterrupted: fmt.Errorf("a: %w", context.Canceled),
+		exitLocked: fmt.Errorf("a: %w", node.ErrLocked), exitInterrupted: fmt.Errorf("a: %w", context.Canceled),
 	} {
 		if got := exitCode(err); got != want {
 			t.Errorf("%v exits with %d, want %d", err, got, want)

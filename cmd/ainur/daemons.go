@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,25 +10,27 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ainur-faas/ainur/agent/live"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/balancer/proxy"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/mtls"
 	"github.com/ainur-faas/ainur/loadgen/client"
 	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/node"
 )
 
 // The daemons are the roles that ainur starts on hosts: the same binary, so
 // that versions cannot differ.
 
 func (c *cli) agentCommand() *cobra.Command {
-	var listen, dir, runID, balancer string
+	var listen, dir, runID, balancer, tls string
 	var lifeline bool
 	cmd := &cobra.Command{
 		Use:   "agent CONFIG.json",
@@ -43,7 +46,7 @@ func (c *cli) agentCommand() *cobra.Command {
 			}
 			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
 			defer stop()
-			return c.agent(ctx, w, listen, dir, runID, balancer)
+			return c.agent(ctx, w, listen, dir, runID, balancer, tls)
 		},
 	}
 	flags := cmd.Flags()
@@ -51,13 +54,18 @@ func (c *cli) agentCommand() *cobra.Command {
 	flags.StringVar(&dir, "dir", "", "folder for code, sockets and logs (required)")
 	flags.StringVar(&runID, "run", "", "id of the run, which labels all that the agent makes (required)")
 	flags.StringVar(&balancer, "balancer", "", "address of the balancer to join")
+	flags.StringVar(&tls, "tls", "", "folder of ca.pem, cert.pem and key.pem: needed to serve others than this host")
 	flags.BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
 	return cmd
 }
 
-func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, balancer string) (err error) {
+func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, balancer, tls string) (err error) {
 	log := logger(c.stderr, w.LogLevel)
-	listener, err := net.Listen("tcp", listen)
+	serve, connect, err := mtls.Load(tls)
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", w.Name, err)
+	}
+	listener, err := listenTCP(listen, tls)
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", w.Name, err)
 	}
@@ -72,12 +80,12 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
 	}
 	defer func() { err = errors.Join(err, agent.Close()) }()
-	server := live.NewServer(agent).GRPC()
+	server := live.NewServer(agent, grpc.Creds(serve)).GRPC()
 	leased := make(chan struct{})
 	if balancer == "" {
 		close(leased)
 	} else {
-		conn, err := grpc.NewClient(balancer, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(balancer, grpc.WithTransportCredentials(connect))
 		if err != nil {
 			return errors.Join(fmt.Errorf("balancer %s: %w", balancer, err), listener.Close())
 		}
@@ -94,7 +102,7 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 		<-leased // nothing new comes from the balancer
 		server.Stop()
 	}()
-	if err := c.ready(orchestrator.Ready{Address: listener.Addr().String()}); err != nil {
+	if err := c.ready(node.Ready{Address: listener.Addr().String()}); err != nil {
 		return err
 	}
 	err = server.Serve(listener)
@@ -103,7 +111,7 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 }
 
 func (c *cli) balancerCommand() *cobra.Command {
-	var listen, http string
+	var listen, http, tls string
 	var lifeline bool
 	cmd := &cobra.Command{
 		Use:   "balancer CONFIG.json",
@@ -120,27 +128,29 @@ func (c *cli) balancerCommand() *cobra.Command {
 			}
 			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
 			defer stop()
-			grpcListener, err := net.Listen("tcp", listen)
+			grpcListener, err := listenTCP(listen, tls)
 			if err != nil {
 				return fmt.Errorf("balancer %s: %w", b.Name, err)
 			}
-			httpListener, err := net.Listen("tcp", http)
+			httpListener, err := listenTCP(http, "")
 			if err != nil {
 				return errors.Join(fmt.Errorf("balancer %s: %w", b.Name, err), grpcListener.Close())
 			}
-			if err := c.ready(orchestrator.Ready{Address: grpcListener.Addr().String(), HTTP: httpListener.Addr().String()}); err != nil {
+			if err := c.ready(node.Ready{Address: grpcListener.Addr().String(), HTTP: httpListener.Addr().String()}); err != nil {
 				return err
 			}
-			return proxy.New(proxy.Options{Policy: chosen, Log: logger(c.stderr, "info")}).Serve(ctx, grpcListener, httpListener)
+			return proxy.New(proxy.Options{Policy: chosen, Seed: b.Seed, TLS: tls, Log: logger(c.stderr, "info")}).Serve(ctx, grpcListener, httpListener)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the gRPC server")
 	cmd.Flags().StringVar(&http, "http", "127.0.0.1:0", "address of the HTTP front")
+	cmd.Flags().StringVar(&tls, "tls", "", "folder of ca.pem, cert.pem and key.pem: needed to serve others than this host")
 	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
 	return cmd
 }
 
 func (c *cli) loadCommand() *cobra.Command {
+	var dir string
 	var lifeline bool
 	cmd := &cobra.Command{
 		Use:   "load JOB.json",
@@ -151,10 +161,12 @@ func (c *cli) loadCommand() *cobra.Command {
 			if err := readJSON(args[0], &job); err != nil {
 				return exit(exitUsage, err)
 			}
+			job.Dir = cmp.Or(dir, job.Dir)
+			job.Resolve(filepath.Dir(args[0]))
 			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
 			defer stop()
 			out := json.NewEncoder(c.stdout)
-			if err := c.ready(orchestrator.Ready{}); err != nil {
+			if err := c.ready(node.Ready{}); err != nil {
 				return err
 			}
 			_, err := client.Run(ctx, job, func(p client.Progress) {
@@ -163,12 +175,25 @@ func (c *cli) loadCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&dir, "dir", "", "folder for what is measured, instead of the job's")
 	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
 	return cmd
 }
 
+// listenTCP listens for this host alone, unless callers have to show a certificate.
+func listenTCP(address, tls string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && tls == "" && (ip == nil || !ip.IsLoopback()) {
+		err = fmt.Errorf("%s is not a loopback address: give --tls", address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return net.Listen("tcp", address)
+}
+
 // ready tells whoever started the daemon that it serves.
-func (c *cli) ready(r orchestrator.Ready) error { return json.NewEncoder(c.stdout).Encode(r) }
+func (c *cli) ready(r node.Ready) error { return json.NewEncoder(c.stdout).Encode(r) }
 
 // daemonContext ends with a signal or, with a lifeline, when whoever holds the
 // other end of standard input ends, however it does.

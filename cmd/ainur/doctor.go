@@ -183,11 +183,14 @@ as long as its agents live.`,
 }
 
 func (c *cli) clean(ctx context.Context, s host.Sockets) error {
-	state, err := orchestrator.OpenState(orchestrator.StateDir())
+	here, err := openHere()
 	if err != nil {
 		return err
 	}
-	removed, err := orchestrator.Local{State: state, Reclaim: reclaim}.Clean()
+	var removed []string
+	err = orchestrator.Leftovers(ctx, here, func(run string, names []string) {
+		removed = append(append(removed, names...), "the folder of run "+run)
+	})
 	more, sweepErr := host.Sweep(ctx, s, host.Alive())
 	removed = append(removed, more...)
 	c.data = map[string]any{"removed": removed}
@@ -199,5 +202,5 @@ func (c *cli) clean(ctx context.Context, s host.Sockets) error {
 			fmt.Fprintln(c.stdout, "nothing to remove")
 		}
 	}
-	return errors.Join(err, sweepErr, state.Close())
+	return errors.Join(err, sweepErr, here.Close())
 }

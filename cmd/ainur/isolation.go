@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/wasm"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator"
 )
 
 // images is those of this host.
@@ -35,8 +37,12 @@ func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store 
 	}
 }
 
-// reclaim removes what the agents of these workers have left of a run.
-func reclaim(runID, dir string, workers []spec.Worker) (removed []string, err error) {
+// reclaim removes what the agents of a run have left; dir is the run's folder.
+func reclaim(run, dir string) (removed []string, err error) {
+	var workers []spec.Worker
+	if err := readJSON(filepath.Join(dir, orchestrator.WorkersFile), &workers); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	var errs []error
 	type kind struct{ isolation, socket string }
 	seen := map[kind]bool{}
@@ -47,7 +53,7 @@ func reclaim(runID, dir string, workers []spec.Worker) (removed []string, err er
 		}
 		seen[k] = true
 		w.Container.Network, w.Container.Namespaces = "none", 0 // it makes no sandboxes
-		isolation, err := openIsolation(context.Background(), w, dir, runID, nil, slog.New(slog.DiscardHandler))
+		isolation, err := openIsolation(context.Background(), w, dir, run, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			errs = append(errs, err)
 			continue

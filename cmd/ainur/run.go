@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/loadgen/client"
 	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/node"
 	"github.com/ainur-faas/ainur/orchestrator/report"
 	"github.com/ainur-faas/ainur/orchestrator/result"
 	"github.com/ainur-faas/ainur/orchestrator/sim"
@@ -70,18 +73,49 @@ instead of cluster.`,
 }
 
 func runLive(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
-	state, err := orchestrator.OpenState(orchestrator.StateDir())
+	here, err := openHere()
 	if err != nil {
 		return nil, nil, err
 	}
-	executable, err := os.Executable()
-	if err != nil {
-		return nil, nil, errors.Join(err, state.Close())
+	run, diags, err := runHere(ctx, exp, here, o)
+	return run, diags, errors.Join(err, here.Close())
+}
+
+func runHere(ctx context.Context, exp *spec.Experiment, here *node.Supervisor, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
+	if err := orchestrator.Leftovers(ctx, here, func(run string, removed []string) {
+		if o.Progress != nil {
+			o.Progress(orchestrator.Reclaimed(run, removed))
+		}
+	}); err != nil {
+		return nil, nil, err
 	}
 	store := images()
-	host := orchestrator.Local{Executable: executable, State: state, Store: store, Reclaim: reclaim}
-	run, diags, err := orchestrator.Run(ctx, exp, host, o)
-	return run, diags, errors.Join(err, state.Close())
+	code, err := orchestrator.Build(ctx, exp, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	return orchestrator.Run(ctx, exp, orchestrator.Local(exp, here, store, code), o)
+}
+
+// openHere is this host, for runs of this user.
+func openHere() (*node.Supervisor, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return node.Open(node.Options{Dir: stateDir(), Executable: executable, Reclaim: reclaim})
+}
+
+// stateDir is the folder for what runs on this host need while they run:
+// AINUR_STATE_DIR, else one of this user's below the runtime or temporary directory.
+func stateDir() string {
+	if dir := os.Getenv("AINUR_STATE_DIR"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "ainur")
+	}
+	return filepath.Join(os.TempDir(), "ainur-"+strconv.Itoa(os.Getuid()))
 }
 
 func (c *cli) simulateCommand() *cobra.Command {

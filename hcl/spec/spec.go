@@ -196,8 +196,9 @@ type Trace struct {
 // point has one, else the worker.
 type Load struct {
 	Name         string        `json:"name"`
-	Target       string        `json:"target"` // name of a worker or balancer
-	Mix          []Weight      `json:"mix"`    // sorted by function; weights sum to 1; empty for a trace
+	Target       string        `json:"target"`         // name of a worker or balancer
+	From         []string      `json:"from,omitempty"` // names of the hosts that generate it; none: where the run says
+	Mix          []Weight      `json:"mix"`            // sorted by function; weights sum to 1; empty for a trace
 	Phases       []Phase       `json:"phases"`
 	Timeout      time.Duration `json:"timeout_ns"`    // client deadline of a call; 0: function timeout + 30 s for start-up
 	MaxInFlight  int           `json:"max_in_flight"` // a safety cap: calls over it are recorded as dropped

@@ -26,7 +26,26 @@ type Job struct {
 	Repeat int        `json:"repeat"` // from 1
 	Seed   uint64     `json:"seed"`   // of this repeat
 	Target string     `json:"target"` // host:port of a gRPC Functions service
+	TLS    string     `json:"tls"`    // folder with what to show and whom to trust; "" sends in the clear
 	Dir    string     `json:"dir"`    // gets calls.parquet, hdr/ and load.json; made when missing
+}
+
+// Resolve makes the paths of traces, which may be relative to the folder of the
+// job's file, absolute.
+func (j Job) Resolve(dir string) {
+	for _, l := range j.Point.Loads {
+		for _, p := range l.Phases {
+			t := p.Arrival.Trace
+			if t == nil {
+				continue
+			}
+			for _, path := range []*string{&t.Path, &t.Metadata} {
+				if *path != "" && !filepath.IsAbs(*path) {
+					*path = filepath.Join(dir, *path)
+				}
+			}
+		}
+	}
 }
 
 // Outcome is how a job went, as in load.json.
@@ -77,7 +96,7 @@ func Run(ctx context.Context, job Job, progress func(Progress)) (Outcome, error)
 	if err := os.MkdirAll(job.Dir, 0o755); err != nil {
 		return Outcome{}, fmt.Errorf("load %s: %w", load.Name, err)
 	}
-	conn, err := dial(ctx, job.Target)
+	conn, err := dial(ctx, job.Target, job.TLS)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("load %s: %w", load.Name, err)
 	}

@@ -12,10 +12,10 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/internal/mtls"
 )
 
 const (
@@ -33,10 +33,14 @@ const (
 // errNoReply ends a call that the target never answered.
 var errNoReply = status.Error(codes.DeadlineExceeded, "no reply within the deadline")
 
-// dial connects to target, and returns when that has succeeded.
-func dial(ctx context.Context, target string) (*grpc.ClientConn, error) {
+// dial connects to target as the folder tls says, and returns when that has succeeded.
+func dial(ctx context.Context, target, tls string) (*grpc.ClientConn, error) {
+	_, creds, err := mtls.Load(tls)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := grpc.NewClient("passthrough:///"+target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{

@@ -1,24 +1,22 @@
-package orchestrator
+package push
 
 import (
-	"log/slog"
 	"net"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/oci"
-	driver "github.com/ainur-faas/ainur/agent/live"
-	"github.com/ainur-faas/ainur/agent/sandbox/fake"
-	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// An image of several pieces reaches a worker's store, and once only.
-func TestPush(t *testing.T) {
+// An image of several pieces reaches another store, and once only.
+func TestImages(t *testing.T) {
 	from, to := oci.Open(t.TempDir()), oci.Open(t.TempDir())
 	image, err := random.Image(3*pieceSize+7, 2)
 	if err != nil {
@@ -28,28 +26,21 @@ func TestPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blobs, err := from.Blobs(digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	agent, err := driver.New(driver.Options{
-		Worker: spec.Worker{Name: "w", MilliCPU: 1000, Memory: spec.GiB, Queue: spec.Named{Name: "fcfs"}, KeepAlive: spec.Named{Name: "ttl"}},
-		RunID:  "run", Isolation: fake.New(fake.Script{}), Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Store: to,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer agent.Close()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := driver.NewServer(agent).GRPC()
+	server := grpc.NewServer()
+	pb.RegisterImagesServer(server, &Server{Store: to})
 	defer server.Stop()
 	go func() { _ = server.Serve(listener) }()
-	address := listener.Addr().String()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	for range 2 {
-		if err := push(t.Context(), from, address, blobs); err != nil {
+		if err := Images(t.Context(), conn, from, []string{digest}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,12 +54,7 @@ func TestPush(t *testing.T) {
 	if err := validate.Image(got); err != nil {
 		t.Error(err)
 	}
-	conn, err := dial(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	stream, err := pb.NewAgentClient(conn).PushBlob(t.Context())
+	stream, err := pb.NewImagesClient(conn).PushBlob(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

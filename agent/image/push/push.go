@@ -1,0 +1,133 @@
+// Package push moves images by their content from one store to another, with no
+// registry: what is there already is not sent.
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/agent/image/oci"
+)
+
+// pieceSize is how much of a blob is sent in one message, in bytes.
+const pieceSize = 1 << 20
+
+// Images sends those blobs of the images with these digests that the other end does not have.
+func Images(ctx context.Context, conn grpc.ClientConnInterface, store *oci.Store, digests []string) error {
+	var blobs []string
+	for _, digest := range digests {
+		of, err := store.Blobs(digest)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", digest, err)
+		}
+		blobs = append(blobs, of...)
+	}
+	if len(blobs) == 0 {
+		return nil
+	}
+	slices.Sort(blobs)
+	images := pb.NewImagesClient(conn)
+	missing, err := images.MissingBlobs(ctx, &pb.MissingBlobsRequest{Digests: slices.Compact(blobs)})
+	if err != nil {
+		return err
+	}
+	for _, digest := range missing.GetDigests() {
+		if err := blob(ctx, images, store, digest); err != nil {
+			return fmt.Errorf("blob %s: %w", digest, err)
+		}
+	}
+	return nil
+}
+
+func blob(ctx context.Context, images pb.ImagesClient, store *oci.Store, digest string) error {
+	f, err := store.Open(digest)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a stream that is not ended
+	stream, err := images.PushBlob(ctx)
+	if err != nil {
+		return err
+	}
+	for piece := make([]byte, pieceSize); ; {
+		n, err := io.ReadFull(f, piece)
+		if n > 0 {
+			// It reads what it sends before it returns, and an error of it is what CloseAndRecv explains.
+			if stream.Send(&pb.PushBlobRequest{Digest: digest, Content: piece[:n]}) != nil {
+				break
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err = stream.CloseAndRecv()
+	return err
+}
+
+// Server takes images into a store.
+type Server struct {
+	pb.UnimplementedImagesServer
+	Store *oci.Store // nil keeps none
+}
+
+// MissingBlobs says which blobs of images are not here.
+func (s *Server) MissingBlobs(_ context.Context, req *pb.MissingBlobsRequest) (*pb.MissingBlobsReply, error) {
+	if s.Store == nil {
+		return nil, errNoStore
+	}
+	return &pb.MissingBlobsReply{Digests: s.Store.Missing(req.GetDigests())}, nil
+}
+
+// PushBlob takes in a blob of an image.
+func (s *Server) PushBlob(stream grpc.ClientStreamingServer[pb.PushBlobRequest, pb.PushBlobReply]) error {
+	if s.Store == nil {
+		return errNoStore
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	err = s.Store.Put(first.GetDigest(), &pieces{next: first.GetContent(), recv: stream.Recv})
+	switch {
+	case errors.Is(err, oci.ErrDigest):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case err != nil:
+		return status.Error(codes.Internal, err.Error())
+	}
+	return stream.SendAndClose(&pb.PushBlobReply{})
+}
+
+var errNoStore = status.Error(codes.FailedPrecondition, "no images are kept here")
+
+// pieces reads the content of a stream.
+type pieces struct {
+	next []byte
+	recv func() (*pb.PushBlobRequest, error)
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	for len(p.next) == 0 {
+		req, err := p.recv()
+		if err != nil {
+			return 0, err
+		}
+		p.next = req.GetContent()
+	}
+	n := copy(b, p.next)
+	p.next = p.next[n:]
+	return n, nil
+}

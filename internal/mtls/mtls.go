@@ -1,0 +1,46 @@
+// Package mtls is how the daemons of a deployment trust one another: each shows a
+// certificate of the deployment's own authority, and takes no other.
+package mtls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// The files of a folder that Load reads.
+const (
+	AuthorityFile   = "ca.pem"   // certificate of the authority
+	CertificateFile = "cert.pem" // of this host
+	KeyFile         = "key.pem"  // of this host, for its owner alone
+)
+
+// Load reads what a host shows and whom it trusts: for its servers, and for its
+// clients. Without a folder neither encrypts, which is for loopback alone.
+func Load(dir string) (server, client credentials.TransportCredentials, err error) {
+	if dir == "" {
+		return insecure.NewCredentials(), insecure.NewCredentials(), nil
+	}
+	own, err := tls.LoadX509KeyPair(filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read certificate of this host: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, AuthorityFile))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read certificate of the authority: %w", err)
+	}
+	authority := x509.NewCertPool()
+	if !authority.AppendCertsFromPEM(text) {
+		return nil, nil, fmt.Errorf("read certificate of the authority: %s has none", filepath.Join(dir, AuthorityFile))
+	}
+	config := tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
+		RootCAs: authority, ClientCAs: authority, ClientAuth: tls.RequireAndVerifyClientCert,
+	}
+	return credentials.NewTLS(config.Clone()), credentials.NewTLS(config.Clone()), nil
+}

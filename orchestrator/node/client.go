@@ -1,0 +1,196 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
+)
+
+// Client is the Host behind a connection to its supervisor.
+type Client struct {
+	Name string // of the host, for errors
+	conn grpc.ClientConnInterface
+	rpc  pb.SupervisorClient
+}
+
+// NewClient returns a client that does not own conn.
+func NewClient(name string, conn grpc.ClientConnInterface) *Client {
+	return &Client{name, conn, pb.NewSupervisorClient(conn)}
+}
+
+// Conn is what it was made with, for the other services of a supervisor.
+func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
+
+// errorOf is an error of a call as the other end meant it.
+func (c *Client) errorOf(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if s, ok := status.FromError(err); ok {
+		err = errors.New(s.Message())
+		if kind := kinds[s.Code()]; kind != nil {
+			err = fmt.Errorf("%s: %w", s.Message(), kind)
+		}
+		if s.Code() == codes.Unavailable {
+			err = fmt.Errorf("%s: %w", s.Message(), ErrAway)
+		}
+	}
+	return fmt.Errorf("%s on host %s: %w", what, c.Name, err)
+}
+
+// ErrAway reports that a host does not answer: it may later.
+var ErrAway = errors.New("the host does not answer")
+
+// Describe asks what runs there.
+func (c *Client) Describe(ctx context.Context) (Description, error) {
+	reply, err := c.rpc.Describe(ctx, &pb.DescribeRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return Description{}, c.errorOf("describe", err)
+	}
+	d := Description{
+		Deployment: reply.GetDeployment(), ExecutableSHA256: reply.GetExecutableSha256(), ConfigSHA256: reply.GetConfigSha256(),
+		PID: int(reply.GetPid()), BootID: reply.GetBootId(), Address: reply.GetAddress(), Time: time.Unix(0, reply.GetUnixNs()),
+	}
+	for _, r := range reply.GetRuns() {
+		run := Run{ID: r.GetId()}
+		for _, of := range r.GetDaemons() {
+			s := Status{Name: of.GetName(), PID: int(of.GetPid()), Lines: int(of.GetLines())}
+			if of.GetExit() != nil {
+				e := exitFrom(of.GetExit())
+				s.Exit = &e
+			}
+			run.Daemons = append(run.Daemons, s)
+		}
+		d.Runs = append(d.Runs, run)
+	}
+	return d, nil
+}
+
+// Start is Host.Start.
+func (c *Client) Start(ctx context.Context, t Task) error {
+	_, err := c.rpc.Start(ctx, &pb.StartRequest{Run: t.Run, Name: t.Name, Args: t.Args, Env: t.Env, Files: t.Files, LeaseNs: int64(t.Lease)})
+	return c.errorOf("start "+t.Name, err)
+}
+
+// Patience is how long a host may be away before a daemon there counts as lost.
+const Patience = 30 * time.Second
+
+// Follow is Host.Follow. It goes on where it was when the host was away for less than Patience.
+func (c *Client) Follow(ctx context.Context, run, name string, from int, line func([]byte)) (Exit, error) {
+	for heard := time.Now(); ; {
+		exit, err := c.follow(ctx, run, name, from, func(text []byte) {
+			from++
+			heard = time.Now()
+			line(text)
+		})
+		if err == nil {
+			return exit, nil
+		}
+		err = c.errorOf("follow "+name, err)
+		if ctx.Err() != nil {
+			return Exit{}, context.Cause(ctx)
+		}
+		if !errors.Is(err, ErrAway) || time.Since(heard) > Patience {
+			return Exit{}, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return Exit{}, context.Cause(ctx)
+		}
+	}
+}
+
+func (c *Client) follow(ctx context.Context, run, name string, from int, line func([]byte)) (Exit, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a stream that is not ended
+	stream, err := c.rpc.Follow(ctx, &pb.FollowRequest{Run: run, Name: name, From: int64(from)})
+	if err != nil {
+		return Exit{}, err
+	}
+	for {
+		reply, err := stream.Recv()
+		switch {
+		case err != nil:
+			return Exit{}, err
+		case reply.GetExit() != nil:
+			return exitFrom(reply.GetExit()), nil
+		}
+		line(reply.GetLine())
+	}
+}
+
+// Stop is Host.Stop.
+func (c *Client) Stop(ctx context.Context, run, name string) (Exit, error) {
+	reply, err := c.rpc.Stop(ctx, &pb.StopRequest{Run: run, Name: name})
+	return exitFrom(reply.GetExit()), c.errorOf("stop "+name, err)
+}
+
+// Put is Host.Put.
+func (c *Client) Put(ctx context.Context, run, path string, content io.Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a stream that is not ended
+	stream, err := c.rpc.Put(ctx)
+	if err != nil {
+		return c.errorOf("put "+path, err)
+	}
+	if err := stream.Send(&pb.PutRequest{Run: run, Path: path}); err != nil && !errors.Is(err, io.EOF) {
+		return c.errorOf("put "+path, err)
+	}
+	_, err = io.Copy(sender(func(b []byte) error { return stream.Send(&pb.PutRequest{Content: b}) }), content)
+	if err != nil && !errors.Is(err, io.EOF) { // EOF is explained by CloseAndRecv
+		return c.errorOf("put "+path, err)
+	}
+	_, err = stream.CloseAndRecv()
+	return c.errorOf("put "+path, err)
+}
+
+// Files is Host.Files.
+func (c *Client) Files(ctx context.Context, run, path string) ([]File, error) {
+	reply, err := c.rpc.List(ctx, &pb.ListRequest{Run: run, Path: path})
+	var all []File
+	for _, f := range reply.GetFiles() {
+		all = append(all, File{Path: f.GetPath(), Size: f.GetSize(), SHA256: f.GetSha256()})
+	}
+	return all, c.errorOf("list files", err)
+}
+
+// Get is Host.Get.
+func (c *Client) Get(ctx context.Context, run, path string, offset int64, to io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a stream that is not ended
+	stream, err := c.rpc.Get(ctx, &pb.GetRequest{Run: run, Path: path, Offset: offset})
+	if err != nil {
+		return c.errorOf("get "+path, err)
+	}
+	for {
+		reply, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return c.errorOf("get "+path, err)
+		}
+		if _, err := to.Write(reply.GetContent()); err != nil {
+			return err
+		}
+	}
+}
+
+// Forget is Host.Forget.
+func (c *Client) Forget(ctx context.Context, run string) ([]string, error) {
+	reply, err := c.rpc.Forget(ctx, &pb.ForgetRequest{Run: run})
+	return reply.GetRemoved(), c.errorOf("forget run "+run, err)
+}
+
+func exitFrom(e *pb.Exit) Exit {
+	return Exit{Status: int(e.GetStatus()), Signal: e.GetSignal(), LastWords: e.GetLastWords(), Forced: e.GetForced(), Lost: e.GetLost()}
+}
