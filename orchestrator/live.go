@@ -76,7 +76,7 @@ func Reclaimed(run string, removed []string) Progress {
 
 // Run executes exp live.
 func Run(ctx context.Context, exp *spec.Experiment, site Site, o Options) (*result.Run, hcl.Diagnostics, error) {
-	x, steps, err := begin(ctx, exp, o, result.Live)
+	x, err := begin(ctx, exp, o, result.Live)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -85,7 +85,7 @@ func Run(ctx context.Context, exp *spec.Experiment, site Site, o Options) (*resu
 	if err := l.announce(ctx, exp); err != nil {
 		return nil, nil, errors.Join(err, l.close(), x.run.Close())
 	}
-	return x.execute(ctx, steps)
+	return x.execute(ctx)
 }
 
 // WorkersFile tells whoever reclaims a run what its agents made sandboxes with, in
@@ -96,6 +96,7 @@ const WorkersFile = "workers.json"
 type live struct {
 	Site
 	run      string
+	attempt  int // at executing the run, from 1; 0 where there is one only
 	progress func(Progress)
 }
 
@@ -144,7 +145,7 @@ func (l *live) generator(load spec.Load) string {
 }
 
 func (l *live) repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (out outcome, err error) {
-	d := &deployment{live: l, point: point, results: dir, stopping: make(chan struct{}), name: fmt.Sprintf("%s.%d", point.ID, step.Repeat)}
+	d := &deployment{live: l, point: point, results: dir, stopping: make(chan struct{}), name: fmt.Sprintf("%s.%d.%d", point.ID, step.Repeat, l.attempt)}
 	if _, d.creds, err = mtls.Load(l.TLS); err != nil {
 		return outcome{}, err
 	}

@@ -72,40 +72,36 @@ type outcome struct {
 // execution is an experiment that is being executed.
 type execution struct {
 	Options
-	exp     *spec.Experiment
-	engine  engine
-	run     *result.Run
-	reasons []string
-	metrics map[string][]spec.RepeatMetrics
+	exp    *spec.Experiment
+	engine engine
+	run    *result.Run
 }
 
 // errStopped is the cause of what was not done because an earlier repeat failed.
 var errStopped = errors.New("an earlier repeat failed")
 
-// execute runs every step and finishes the result directory. The error is of
-// the execution itself; invalid numbers and failed assertions are in the Run.
-// When ctx ends, what was measured is kept and the Run says it was interrupted.
-func (x *execution) execute(ctx context.Context, steps []plan.Step) (*result.Run, hcl.Diagnostics, error) {
-	if err := x.steps(ctx, steps); err != nil {
-		return nil, nil, errors.Join(err, x.engine.close(), x.run.Close())
-	}
-	if err := x.engine.close(); err != nil {
-		x.invalid("clean-up: %v", err)
+// execute runs the steps that are left and finishes the result directory. The
+// error is of the execution itself; invalid numbers and failed assertions are in
+// the Run. When ctx ends, what was measured is kept and the Run says it was
+// interrupted.
+func (x *execution) execute(ctx context.Context) (*result.Run, hcl.Diagnostics, error) {
+	if err := x.steps(ctx); err != nil {
+		return nil, nil, errors.Join(err, x.run.Close())
 	}
 	return x.conclude(ctx)
 }
 
-// steps executes each step, or records why it was skipped. An error is of the
-// result directory.
-func (x *execution) steps(ctx context.Context, steps []plan.Step) error {
+// steps executes each step that is left, or records why it was skipped, and closes
+// the engine. An error is of the result directory.
+func (x *execution) steps(ctx context.Context) error {
 	var stop error // why no further step is taken
-	for i, step := range steps {
+	for i, step := range x.left() {
 		if stop == nil && ctx.Err() != nil {
 			stop = context.Cause(ctx)
 		}
 		if stop != nil {
-			if err := x.record(step, result.Skipped, stop.Error(), nil, time.Now()); err != nil {
-				return err
+			if err := x.record(step.Step, result.Repeat{State: result.Skipped, Reason: stop.Error(), Started: time.Now()}); err != nil {
+				return errors.Join(err, x.engine.close())
 			}
 			continue
 		}
@@ -115,27 +111,48 @@ func (x *execution) steps(ctx context.Context, steps []plan.Step) error {
 			case <-ctx.Done():
 			}
 		}
-		failed, err := x.step(ctx, i, len(steps), step)
+		failed, err := x.step(ctx, step)
 		if err != nil {
-			return err
+			return errors.Join(err, x.engine.close())
 		}
 		if failed && x.exp.OnFailure == "stop" {
 			stop = errStopped
 		}
 	}
+	if err := x.engine.close(); err != nil {
+		return x.run.Amend(func(m *result.Manifest) { m.Invalid = append(m.Invalid, fmt.Sprintf("clean-up: %v", err)) })
+	}
 	return nil
+}
+
+// numbered is a step with its place among all of the run, from 1.
+type numbered struct {
+	plan.Step
+	number int
+}
+
+// left are the steps that have not finished.
+func (x *execution) left() (all []numbered) {
+	todo := x.run.Left()
+	for i, s := range x.run.Steps {
+		if slices.Contains(todo, s) {
+			point := slices.IndexFunc(x.exp.Points, func(p spec.Point) bool { return p.ID == s.Point })
+			all = append(all, numbered{plan.Step{Point: point, Repeat: s.Repeat, Seed: s.Seed}, i + 1})
+		}
+	}
+	return all
 }
 
 // step executes one repeat and records it. A repeat that fails does not end the
 // execution; its error is a reason for invalidity.
-func (x *execution) step(ctx context.Context, index, steps int, step plan.Step) (failed bool, err error) {
+func (x *execution) step(ctx context.Context, step numbered) (failed bool, err error) {
 	point := &x.exp.Points[step.Point]
-	dir, err := x.run.RepeatDir(*point, step.Repeat)
+	dir, err := x.run.ResetRepeat(*point, step.Repeat)
 	if err != nil {
 		return false, err
 	}
-	began := time.Now()
-	if err := x.record(step, result.Running, "", nil, began); err != nil {
+	rep := result.Repeat{State: result.Running, Started: time.Now()}
+	if err := x.record(step.Step, rep); err != nil {
 		return false, err
 	}
 	repeatCtx := ctx
@@ -144,36 +161,26 @@ func (x *execution) step(ctx context.Context, index, steps int, step plan.Step) 
 		repeatCtx, cancel = context.WithTimeoutCause(ctx, x.exp.Timeout, fmt.Errorf("the repeat took longer than timeout = %v", x.exp.Timeout))
 		defer cancel()
 	}
-	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: Starting})
-	out, err := x.engine.repeat(repeatCtx, point, step, dir)
-	x.progress(Progress{Point: point, Step: index + 1, Steps: steps, Repeat: step.Repeat, Stage: Ended})
-	where := fmt.Sprintf("point %s, repeat %d", point.ID, step.Repeat)
-	for _, reason := range out.reasons {
-		x.invalid("%s: %s", where, reason)
-	}
+	x.progress(Progress{Point: point, Step: step.number, Steps: len(x.run.Steps), Repeat: step.Repeat, Stage: Starting})
+	out, err := x.engine.repeat(repeatCtx, point, step.Step, dir)
+	x.progress(Progress{Point: point, Step: step.number, Steps: len(x.run.Steps), Repeat: step.Repeat, Stage: Ended})
 	if err := x.limit(out.limitations); err != nil {
 		return false, err
 	}
-	state, reason := result.Finished, ""
+	rep.State, rep.Metrics, rep.Invalid = result.Finished, out.metrics, out.reasons
 	switch {
 	case ctx.Err() != nil:
-		state, reason = result.Interrupted, context.Cause(ctx).Error()
+		rep.State, rep.Reason = result.Interrupted, context.Cause(ctx).Error()
 	case err != nil:
-		state, reason = result.Failed, err.Error()
-		x.invalid("%s: %v", where, err)
+		rep.State, rep.Reason = result.Failed, err.Error()
+		rep.Invalid = append(rep.Invalid, err.Error())
 	}
-	if out.metrics != nil {
-		x.metrics[point.ID] = append(x.metrics[point.ID], out.metrics)
-	}
-	return state == result.Failed, x.record(step, state, reason, out.metrics, began)
+	return rep.State == result.Failed, x.record(step.Step, rep)
 }
 
-func (x *execution) record(step plan.Step, state result.State, reason string, metrics spec.RepeatMetrics, began time.Time) error {
-	rep := result.Repeat{
-		Step:  result.Step{Point: x.exp.Points[step.Point].ID, Repeat: step.Repeat, Seed: step.Seed},
-		State: state, Reason: reason, Started: began, Metrics: metrics,
-	}
-	if state != result.Running {
+func (x *execution) record(step plan.Step, rep result.Repeat) error {
+	rep.Step = result.Step{Point: x.exp.Points[step.Point].ID, Repeat: step.Repeat, Seed: step.Seed}
+	if rep.State != result.Running {
 		rep.Ended = time.Now()
 	}
 	return x.run.SetRepeat(rep)
@@ -189,13 +196,6 @@ func (x *execution) limit(limitations map[string][]string) error {
 	})
 }
 
-func (x *execution) invalid(format string, args ...any) {
-	reason := fmt.Sprintf(format, args...)
-	if !slices.Contains(x.reasons, reason) {
-		x.reasons = append(x.reasons, reason)
-	}
-}
-
 func (x *execution) progress(p Progress) {
 	if x.Progress != nil {
 		x.Progress(p)
@@ -204,12 +204,18 @@ func (x *execution) progress(p Progress) {
 
 // conclude evaluates what was measured and seals the run.
 func (x *execution) conclude(ctx context.Context) (*result.Run, hcl.Diagnostics, error) {
-	assertions, outputs, diags := x.Conclude(x.exp, spec.Run{ID: x.run.Manifest.RunID, Seed: x.exp.Seed, Started: x.run.Manifest.Started.Format(time.RFC3339)}, x.metrics)
-	interrupted := ctx.Err() != nil
-	if interrupted && len(x.reasons) == 0 {
-		x.invalid("interrupted: the numbers cover a part of the experiment")
+	metrics := map[string][]spec.RepeatMetrics{}
+	for _, rep := range x.run.Repeats {
+		if rep.Metrics != nil {
+			metrics[rep.Point] = append(metrics[rep.Point], rep.Metrics)
+		}
 	}
-	verdict := result.Verdict{Reasons: x.reasons, Assertions: assertions, Outputs: outputs, Interrupted: interrupted}
+	assertions, outputs, diags := x.Conclude(x.exp, spec.Run{ID: x.run.Manifest.RunID, Seed: x.exp.Seed, Started: x.run.Manifest.Started.Format(time.RFC3339)}, metrics)
+	interrupted := ctx.Err() != nil
+	verdict := result.Verdict{Reasons: reasons(x.run), Assertions: assertions, Outputs: outputs, Interrupted: interrupted}
+	if interrupted && len(verdict.Reasons) == 0 {
+		verdict.Reasons = []string{"interrupted: the numbers cover a part of the experiment"}
+	}
 	if sum, ok := x.engine.decisions(); ok {
 		verdict.DecisionLogSHA256 = sum
 	}
@@ -222,20 +228,35 @@ func (x *execution) conclude(ctx context.Context) (*result.Run, hcl.Diagnostics,
 	return x.run, diags, errors.Join(x.run.Seal(), x.run.Close())
 }
 
+// reasons are why the numbers of a run are not valid, each once.
+func reasons(run *result.Run) (all []string) {
+	for _, rep := range run.Repeats {
+		for _, reason := range rep.Invalid {
+			all = append(all, fmt.Sprintf("point %s, repeat %d: %s", rep.Point, rep.Repeat, reason))
+		}
+	}
+	for _, reason := range run.Manifest.Invalid {
+		if !slices.Contains(all, reason) {
+			all = append(all, reason)
+		}
+	}
+	return all
+}
+
 // begin makes the result directory of exp.
-func begin(ctx context.Context, exp *spec.Experiment, o Options, mode result.Mode) (*execution, []plan.Step, error) {
+func begin(ctx context.Context, exp *spec.Experiment, o Options, mode result.Mode) (*execution, error) {
 	m := result.Manifest{Mode: mode, Command: o.Command}
 	if len(exp.Sources) > 0 {
 		m.Git = result.ReadGit(ctx, filepath.Dir(exp.Sources[0].Path))
 	}
 	run, err := result.Create(o.Results, exp, m)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := run.SetFacts(controller, resource.HostFacts(), nil); err != nil {
-		return nil, nil, errors.Join(err, run.Close())
+		return nil, errors.Join(err, run.Close())
 	}
-	return &execution{Options: o, exp: exp, run: run, metrics: map[string][]spec.RepeatMetrics{}}, plan.Order(exp), nil
+	return &execution{Options: o, exp: exp, run: run}, nil
 }
 
 // controller is the name of this host among the hosts of a run.

@@ -38,12 +38,12 @@ func Simulate(ctx context.Context, exp *spec.Experiment, model sim.Model, o Opti
 			models[i] = declared
 		}
 	}
-	x, steps, err := begin(ctx, exp, o, result.Simulated)
+	x, err := begin(ctx, exp, o, result.Simulated)
 	if err != nil {
 		return nil, nil, err
 	}
 	x.engine = &simulation{models: models, traces: map[string]*trace.Trace{}, log: sha256.New()}
-	return x.execute(ctx, steps)
+	return x.execute(ctx)
 }
 
 // simulation is the engine of virtual time.

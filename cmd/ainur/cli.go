@@ -220,7 +220,7 @@ func (c *cli) root() *cobra.Command {
 		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
 		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.doctorCommand(), c.cleanCommand(),
 		c.listCommand(), c.showCommand(), c.reportCommand(),
-		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(),
+		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(), c.conductCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "The exit codes", Long: exitCodesHelp}, // a help topic
 	)
 	return root

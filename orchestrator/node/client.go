@@ -76,7 +76,7 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 
 // Start is Host.Start.
 func (c *Client) Start(ctx context.Context, t Task) error {
-	_, err := c.rpc.Start(ctx, &pb.StartRequest{Run: t.Run, Name: t.Name, Args: t.Args, Env: t.Env, Files: t.Files, LeaseNs: int64(t.Lease)})
+	_, err := c.rpc.Start(ctx, &pb.StartRequest{Run: t.Run, Name: t.Name, Args: t.Args, Env: t.Env, Files: t.Files, LeaseNs: int64(t.Lease), GraceNs: int64(t.Grace)})
 	return c.errorOf("start "+t.Name, err)
 }
 

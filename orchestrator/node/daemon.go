@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,7 +190,7 @@ func (d *daemon) stop() Exit {
 	_ = d.process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-d.ended:
-	case <-time.After(StopGrace):
+	case <-time.After(cmp.Or(d.record.Task.Grace, StopGrace)):
 		_ = unix.Kill(-d.record.PID, unix.SIGKILL) // its group, which may have ended
 		<-d.ended
 	}

@@ -17,7 +17,7 @@ type Host interface {
 	// Follow calls line for each line of a daemon's standard output but the first
 	// from, and returns how the daemon ended.
 	Follow(ctx context.Context, run, name string, from int, line func([]byte)) (Exit, error)
-	// Stop asks a daemon to end, ends it after StopGrace, and returns how it ended.
+	// Stop asks a daemon to end, ends it after its Grace, and returns how it ended.
 	Stop(ctx context.Context, run, name string) (Exit, error)
 	// Put writes a file into the folder of a run: it is there when all of it is.
 	Put(ctx context.Context, run, path string, content io.Reader) error
@@ -36,7 +36,7 @@ var (
 	ErrLocked   = errors.New("another ainur run holds the lock")
 )
 
-// StopGrace is how long a daemon may take to clean up when it is asked to end.
+// StopGrace is how long a daemon may take to clean up when nothing else is said.
 const StopGrace = 10 * time.Second
 
 // Task is a daemon to start.
@@ -47,6 +47,7 @@ type Task struct {
 	Env   []string          `json:"env,omitempty"`   // KEY=value
 	Files map[string][]byte `json:"files,omitempty"` // in its folder
 	Lease time.Duration     `json:"lease,omitempty"` // it is ended when nobody followed it for so long; 0 = never
+	Grace time.Duration     `json:"grace,omitempty"` // to clean up when it is asked to end; 0 = StopGrace
 }
 
 // Ready is the first line that a daemon prints on its standard output: it serves.
@@ -71,7 +72,7 @@ func (e Exit) Err() error {
 	case e.Lost:
 		err = errors.New("lost with its supervisor")
 	case e.Forced:
-		err = fmt.Errorf("did not stop within %v and was killed", StopGrace)
+		err = errors.New("did not stop when it was asked to, and was killed")
 	case e.Signal != "":
 		err = errors.New("signal: " + e.Signal)
 	case e.Status != 0:

@@ -57,7 +57,7 @@ func (s *Server) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeRep
 // Start starts a daemon.
 func (s *Server) Start(ctx context.Context, req *pb.StartRequest) (*pb.StartReply, error) {
 	return &pb.StartReply{}, statusOf(s.Supervisor.Start(ctx, Task{
-		Run: req.GetRun(), Name: req.GetName(), Args: req.GetArgs(), Env: req.GetEnv(), Files: req.GetFiles(), Lease: time.Duration(req.GetLeaseNs()),
+		Run: req.GetRun(), Name: req.GetName(), Args: req.GetArgs(), Env: req.GetEnv(), Files: req.GetFiles(), Lease: time.Duration(req.GetLeaseNs()), Grace: time.Duration(req.GetGraceNs()),
 	}))
 }
 

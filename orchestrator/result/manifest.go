@@ -64,8 +64,16 @@ type Manifest struct {
 	Command        []string              `json:"command"` // as typed, secrets redacted by the caller
 	Variables      []spec.Variable       `json:"variables"`
 	Traces         []spec.Trace          `json:"traces"`
-	Hosts          map[string]spec.Facts `json:"hosts"`       // as they were before the first repeat
-	Limitations    map[string][]string   `json:"limitations"` // by worker: what its isolation could not apply
+	Invalid        []string              `json:"invalid_reasons,omitempty"` // why the numbers are not valid, beside those of repeats
+	Site           *Site                 `json:"site,omitempty"`            // null where the run was executed by who started it
+	Hosts          map[string]spec.Facts `json:"hosts"`                     // as they were before the first repeat
+	Limitations    map[string][]string   `json:"limitations"`               // by worker: what its isolation could not apply
+}
+
+// Site is where a run is executed when whoever started it may go away.
+type Site struct {
+	Cluster    string `json:"cluster"`
+	Controller string `json:"controller"` // host that executes it
 }
 
 // Validity says whether a run's numbers can be trusted.
@@ -121,8 +129,9 @@ type Step struct {
 type Repeat struct {
 	Step
 	State   State              `json:"state"`
-	Reason  string             `json:"reason,omitempty"` // of every state but running and finished
-	Started time.Time          `json:"started"`          // UTC
+	Reason  string             `json:"reason,omitempty"`          // of every state but running and finished
+	Invalid []string           `json:"invalid_reasons,omitempty"` // why its numbers are not valid
+	Started time.Time          `json:"started"`                   // UTC
 	Ended   time.Time          `json:"ended,omitzero"`
 	Metrics spec.RepeatMetrics `json:"-"` // nil when none were measured
 }

@@ -238,6 +238,8 @@ func (r *Run) Verdict() (valid bool, reasons []string) {
 		return v.Valid, v.Reasons
 	case r.Active:
 		return false, []string{"the run has not finished"}
+	case r.Manifest.Site != nil:
+		return false, []string{fmt.Sprintf("the run was left on host %s, %d of %d repeats were collected: ainur run --resume %s", r.Manifest.Site.Controller, r.finished(), len(r.Steps), r.Manifest.RunID)}
 	default:
 		return false, []string{fmt.Sprintf("the run was killed: it never finished, %d of %d repeats did", r.finished(), len(r.Steps))}
 	}

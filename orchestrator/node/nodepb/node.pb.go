@@ -363,6 +363,7 @@ type StartRequest struct {
 	Env           []string               `protobuf:"bytes,4,rep,name=env,proto3" json:"env,omitempty"`                                                                               // KEY=value
 	Files         map[string][]byte      `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // in its folder
 	LeaseNs       int64                  `protobuf:"varint,6,opt,name=lease_ns,json=leaseNs,proto3" json:"lease_ns,omitempty"`                                                       // it is ended when nobody followed it for so long; 0 = never
+	GraceNs       int64                  `protobuf:"varint,7,opt,name=grace_ns,json=graceNs,proto3" json:"grace_ns,omitempty"`                                                       // to clean up when it is asked to end; 0 = 10 s
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -435,6 +436,13 @@ func (x *StartRequest) GetFiles() map[string][]byte {
 func (x *StartRequest) GetLeaseNs() int64 {
 	if x != nil {
 		return x.LeaseNs
+	}
+	return 0
+}
+
+func (x *StartRequest) GetGraceNs() int64 {
+	if x != nil {
+		return x.GraceNs
 	}
 	return 0
 }
@@ -1159,14 +1167,15 @@ const file_node_proto_rawDesc = "" +
 	"\n" +
 	"last_words\x18\x03 \x01(\tR\tlastWords\x12\x16\n" +
 	"\x06forced\x18\x04 \x01(\bR\x06forced\x12\x12\n" +
-	"\x04lost\x18\x05 \x01(\bR\x04lost\"\xed\x01\n" +
+	"\x04lost\x18\x05 \x01(\bR\x04lost\"\x88\x02\n" +
 	"\fStartRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x03 \x03(\tR\x04args\x12\x10\n" +
 	"\x03env\x18\x04 \x03(\tR\x03env\x12<\n" +
 	"\x05files\x18\x05 \x03(\v2&.ainur.node.v1.StartRequest.FilesEntryR\x05files\x12\x19\n" +
-	"\blease_ns\x18\x06 \x01(\x03R\aleaseNs\x1a8\n" +
+	"\blease_ns\x18\x06 \x01(\x03R\aleaseNs\x12\x19\n" +
+	"\bgrace_ns\x18\a \x01(\x03R\agraceNs\x1a8\n" +
 	"\n" +
 	"FilesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
