@@ -80,9 +80,23 @@ func Run(ctx context.Context, exp *spec.Experiment, site Site, o Options) (*resu
 	if err != nil {
 		return nil, nil, err
 	}
+	return x.live(ctx, site)
+}
+
+// Resume executes what is left of a run of exp that was killed, interrupted or
+// failed in part.
+func Resume(ctx context.Context, dir string, exp *spec.Experiment, site Site, o Options) (*result.Run, hcl.Diagnostics, error) {
+	run, err := result.Reopen(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return (&execution{Options: o, exp: exp, run: run}).live(ctx, site)
+}
+
+func (x *execution) live(ctx context.Context, site Site) (*result.Run, hcl.Diagnostics, error) {
 	l := &live{Site: site, run: x.run.Manifest.RunID, progress: x.progress}
 	x.engine = l
-	if err := l.announce(ctx, exp); err != nil {
+	if err := l.announce(ctx, x.exp); err != nil {
 		return nil, nil, errors.Join(err, l.close(), x.run.Close())
 	}
 	return x.execute(ctx)

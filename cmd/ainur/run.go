@@ -33,6 +33,7 @@ type executeFlags struct {
 	repeat     int
 	seed       uint64
 	from       string // a finished run with the durations for simulate
+	resume     string // a run to go on with
 }
 
 func (f *executeFlags) add(c *cli, cmd *cobra.Command) {
@@ -65,36 +66,74 @@ func (c *cli) runCommand() *cobra.Command {
 instead of cluster.`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.execute(cmd, args, &flags, schema.Live, runLive)
+			return c.execute(cmd, args, &flags, schema.Live)
 		},
 	}
 	flags.add(c, cmd)
+	cmd.Flags().StringVar(&flags.resume, "resume", "", "go on with a run that was killed, interrupted or failed in part: id, folder or latest")
+	cmd.MarkFlagsMutuallyExclusive("resume", "repeat")
+	cmd.MarkFlagsMutuallyExclusive("resume", "seed")
 	return cmd
 }
 
-func runLive(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
-	here, err := openHere()
-	if err != nil {
-		return nil, nil, err
+// unfinished opens the run to go on with.
+func (c *cli) unfinished(ref string) (*result.Run, error) {
+	run, err := result.Open(ref, c.results)
+	switch {
+	case err != nil:
+		return nil, exit(exitUsage, err)
+	case run.Manifest.Mode != result.Live:
+		return nil, exit(exitUsage, fmt.Errorf("run %s is simulated: simulate it again", run.Manifest.RunID))
+	case run.Manifest.State == result.Sealed && len(run.Left()) == 0:
+		return nil, exit(exitUsage, fmt.Errorf("run %s: %w", run.Manifest.RunID, result.ErrComplete))
 	}
-	run, diags, err := runHere(ctx, exp, here, o)
-	return run, diags, errors.Join(err, here.Close())
+	return run, nil
 }
 
-func runHere(ctx context.Context, exp *spec.Experiment, here *node.Supervisor, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
+// same makes exp what a run of it executes, unless it has changed since.
+func same(exp *spec.Experiment, run *result.Run) error {
+	changed := len(exp.Points) != len(run.Experiment.Points)
+	for i := range exp.Points {
+		changed = changed || exp.Points[i].ID != run.Experiment.Points[i].ID
+	}
+	if changed {
+		return exit(exitSpec, fmt.Errorf("experiment %s is not what run %s began with: its points are others; give the file and the variables of then, which `ainur show %s` tells", exp.Name, run.Manifest.RunID, run.Manifest.RunID))
+	}
+	exp.Repeat, exp.Seed, exp.Order = run.Experiment.Repeat, run.Experiment.Seed, run.Experiment.Order
+	return nil
+}
+
+// executeLive is the executor of real time: of a new run, or of what is left of one.
+func executeLive(left *result.Run) executor {
+	return func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (run *result.Run, diags hcllib.Diagnostics, err error) {
+		here, err := openHere()
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { err = errors.Join(err, here.Close()) }()
+		site, err := siteHere(ctx, exp, here, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		if left != nil {
+			return orchestrator.Resume(ctx, left.Dir, exp, site, o)
+		}
+		return orchestrator.Run(ctx, exp, site, o)
+	}
+}
+
+// siteHere is this host, without what killed runs have left, and with the code of exp.
+func siteHere(ctx context.Context, exp *spec.Experiment, here *node.Supervisor, o orchestrator.Options) (orchestrator.Site, error) {
 	if err := orchestrator.Leftovers(ctx, here, func(run string, removed []string) {
 		if o.Progress != nil {
 			o.Progress(orchestrator.Reclaimed(run, removed))
 		}
 	}); err != nil {
-		return nil, nil, err
+		return orchestrator.Site{}, err
 	}
 	store := images()
 	code, err := orchestrator.Build(ctx, exp, store)
-	if err != nil {
-		return nil, nil, err
-	}
-	return orchestrator.Run(ctx, exp, orchestrator.Local(exp, here, store, code), o)
+	return orchestrator.Local(exp, here, store, code), err
 }
 
 // openHere is this host, for runs of this user.
@@ -125,7 +164,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 		Short: "Run an experiment in virtual time, with the same schedulers",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.execute(cmd, args, &flags, schema.Simulated, nil)
+			return c.execute(cmd, args, &flags, schema.Simulated)
 		},
 	}
 	flags.add(c, cmd)
@@ -155,7 +194,15 @@ type executor func(context.Context, *spec.Experiment, orchestrator.Options) (*re
 
 // execute plans, executes and reports. An experiment that says so is simulated,
 // whatever the engine.
-func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, engine schema.Engine, do executor) error {
+func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, engine schema.Engine) error {
+	var resumed *result.Run
+	if flags.resume != "" {
+		var err error
+		if resumed, err = c.unfinished(flags.resume); err != nil {
+			return err
+		}
+		flags.experiment = resumed.Manifest.Experiment
+	}
 	m, ok := c.load(args, hcl.Options{Facts: localFacts, Measured: flags.from != ""})
 	if !ok {
 		return errSpec
@@ -163,6 +210,7 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	if m.Simulated(flags.experiment) {
 		engine = schema.Simulated
 	}
+	do := executeLive(resumed)
 	if engine == schema.Simulated {
 		do = c.simulate(flags.from)
 	}
@@ -172,6 +220,11 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	}
 	if err := flags.apply(cmd, exp); err != nil {
 		return err
+	}
+	if resumed != nil {
+		if err := same(exp, resumed); err != nil {
+			return err
+		}
 	}
 	screen := newScreen(c)
 	run, diags, err := do(cmd.Context(), exp, orchestrator.Options{

@@ -401,6 +401,45 @@ func TestEverythingKilled(t *testing.T) {
 	}
 }
 
+// A run that was killed goes on with what is left of it, and one that is complete does not.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, strings.Replace(single("1s"), "repeat  = 1", "repeat  = 3", 1))
+	cmd, _ := l.underLoad()
+	first := filepath.Join(l.dir, "results", "latest")
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		run, err := result.Open(first, "")
+		if err == nil && len(run.Left()) == 2 {
+			break
+		}
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("no repeat has finished: %v", err)
+		}
+	}
+	l.kill(cmd.Process.Pid, syscall.SIGKILL)
+	_ = cmd.Wait() // killed
+	out, err := l.ainur(t.Context(), "run", "--resume", "latest").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "(2 of 3)") || strings.Contains(string(out), "(1 of 3)") {
+		t.Errorf("%v: %s", err, out)
+	}
+	run, err := result.Open(first, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Verify(run.Dir); err != nil || len(run.Left()) != 0 {
+		t.Errorf("%d repeats are left, %v", len(run.Left()), err)
+	}
+	for want, args := range map[string][]string{
+		"every repeat of the run has finished": {"run", "--resume", "latest"},
+		"no run":                               {"run", "--resume", "01AAAA"},
+	} {
+		cmd := l.ainur(t.Context(), args...)
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), want) {
+			t.Errorf("%v: exit code %d: %s", args, cmd.ProcessState.ExitCode(), out)
+		}
+	}
+}
+
 // One run at a time uses a host.
 func TestLocked(t *testing.T) {
 	t.Parallel()
