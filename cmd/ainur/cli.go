@@ -218,7 +218,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.initCommand(), c.migrateCommand(),
 		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
-		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.doctorCommand(), c.cleanCommand(),
+		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.labCommand(), c.doctorCommand(), c.cleanCommand(),
 		c.listCommand(), c.showCommand(), c.reportCommand(),
 		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(), c.conductCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "The exit codes", Long: exitCodesHelp}, // a help topic
