@@ -36,8 +36,7 @@ func hierarchies() (dirs []string, err error) {
 	return dirs, nil
 }
 
-// makeCgroups makes the cgroups of a host, with its process in them, and returns
-// nothing that has to be kept: they are found by their name.
+// makeCgroups makes the cgroups of a host. They are found again by their name.
 func (l *Lab) makeCgroups(h *Host) error {
 	dirs, err := hierarchies()
 	if err != nil {
@@ -46,8 +45,10 @@ func (l *Lab) makeCgroups(h *Host) error {
 	for _, hierarchy := range dirs {
 		dir := hierarchy
 		for _, name := range []string{cgroupFolder, l.id(), h.Name} {
-			if err := handDown(dir); err != nil {
-				return fmt.Errorf("make cgroups in %s: %w", dir, err)
+			if hierarchy == cgroupRoot && dir != hierarchy { // the machine's own settings stay
+				if err := handDown(dir); err != nil {
+					return fmt.Errorf("make cgroups in %s: %w", dir, err)
+				}
 			}
 			parent := dir
 			dir = filepath.Join(dir, name)
@@ -64,13 +65,11 @@ func (l *Lab) makeCgroups(h *Host) error {
 	return nil
 }
 
-// handDown lets the cgroups in dir have all controllers that dir has; in v1 they do.
+// handDown lets the cgroups in dir have all controllers that dir has, which is for
+// v2 alone: in v1 they have, and beside v1 crun wants v2 to have none.
 func handDown(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(text)) == 0 {
-		return nil
-	}
-	if err != nil {
+	if err != nil || len(bytes.TrimSpace(text)) == 0 {
 		return err
 	}
 	all := "+" + strings.Join(strings.Fields(string(text)), " +")
