@@ -89,9 +89,19 @@ func Conduct(ctx context.Context, dir string, job Job, attempt int, store *oci.S
 	l := &live{Site: site, run: job.Run, attempt: attempt, progress: x.progress}
 	x.engine = l
 	if err = errors.Join(l.tidy(ctx, hosts), l.announce(ctx, x.exp)); err == nil {
-		err = x.steps(ctx)
+		err = x.conduct(ctx, hosts)
 	}
 	return errors.Join(err, closeHosts(), run.Close())
+}
+
+// conduct executes what is left, with an eye on the clocks.
+func (x *execution) conduct(ctx context.Context, hosts map[string]*node.Client) error {
+	end, err := watchClocks(context.WithoutCancel(ctx), x.run.Dir, hosts)
+	if err != nil {
+		return err
+	}
+	err = x.steps(ctx)
+	return errors.Join(err, end())
 }
 
 // tidy ends and removes what conductors that were killed left on the hosts: of this

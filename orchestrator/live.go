@@ -116,6 +116,18 @@ type live struct {
 
 func (*live) decisions() (string, bool) { return "", false }
 
+func (l *live) facts(ctx context.Context) (map[string]spec.Facts, error) {
+	all := map[string]spec.Facts{}
+	for name, host := range l.Hosts {
+		facts, err := host.Facts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = facts
+	}
+	return all, nil
+}
+
 // announce writes the WorkersFile of every host.
 func (l *live) announce(ctx context.Context, exp *spec.Experiment) error {
 	workers := map[string][]spec.Worker{}

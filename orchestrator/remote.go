@@ -359,5 +359,6 @@ type elsewhere struct{}
 func (elsewhere) repeat(context.Context, *spec.Point, plan.Step, string) (outcome, error) {
 	return outcome{}, errors.New("it is executed elsewhere")
 }
-func (elsewhere) decisions() (string, bool) { return "", false }
-func (elsewhere) close() error              { return nil }
+func (elsewhere) facts(context.Context) (map[string]spec.Facts, error) { return nil, nil }
+func (elsewhere) decisions() (string, bool)                            { return "", false }
+func (elsewhere) close() error                                         { return nil }

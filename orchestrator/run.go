@@ -56,6 +56,8 @@ const (
 // engine executes one repeat of a point; dir is the repeat's folder.
 type engine interface {
 	repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (outcome, error)
+	// facts are those of the hosts by name, none where there are no hosts.
+	facts(ctx context.Context) (map[string]spec.Facts, error)
 	// decisions is the hash of all decision logs in order, false where there are none.
 	decisions() (sha256 string, ok bool)
 	// close ends what serves several repeats.
@@ -94,6 +96,10 @@ func (x *execution) execute(ctx context.Context) (*result.Run, hcl.Diagnostics, 
 // steps executes each step that is left, or records why it was skipped, and closes
 // the engine. An error is of the result directory.
 func (x *execution) steps(ctx context.Context) error {
+	before, err := x.engine.facts(ctx)
+	if err != nil {
+		return errors.Join(err, x.engine.close())
+	}
 	var stop error // why no further step is taken
 	for i, step := range x.left() {
 		if stop == nil && ctx.Err() != nil {
@@ -119,10 +125,34 @@ func (x *execution) steps(ctx context.Context) error {
 			stop = errStopped
 		}
 	}
+	reasons := x.drifted(context.WithoutCancel(ctx), before)
 	if err := x.engine.close(); err != nil {
-		return x.run.Amend(func(m *result.Manifest) { m.Invalid = append(m.Invalid, fmt.Sprintf("clean-up: %v", err)) })
+		reasons = append(reasons, fmt.Sprintf("clean-up: %v", err))
 	}
-	return nil
+	if len(reasons) == 0 {
+		return nil
+	}
+	return x.run.Amend(func(m *result.Manifest) { m.Invalid = append(m.Invalid, reasons...) })
+}
+
+// drifted records the facts of hosts before and after, and says what changed.
+func (x *execution) drifted(ctx context.Context, before map[string]spec.Facts) (reasons []string) {
+	after, err := x.engine.facts(ctx)
+	if err != nil {
+		return []string{fmt.Sprintf("facts at the end: %v", err)}
+	}
+	for _, host := range slices.Sorted(maps.Keys(after)) {
+		is := after[host]
+		first, ok := x.run.Manifest.Hosts[host]
+		if !ok {
+			first = before[host]
+		}
+		reasons = append(reasons, drift(host, first, is, first.BootID == before[host].BootID)...)
+		if err := x.run.SetFacts(host, first, &is); err != nil {
+			reasons = append(reasons, err.Error())
+		}
+	}
+	return reasons
 }
 
 // numbered is a step with its place among all of the run, from 1.

@@ -97,6 +97,8 @@ func (s *simulation) calls(t *spec.Trace) (arrival.Calls, error) {
 
 func (s *simulation) decisions() (string, bool) { return hex.EncodeToString(s.log.Sum(nil)), true }
 
+func (*simulation) facts(context.Context) (map[string]spec.Facts, error) { return nil, nil }
+
 func (*simulation) close() error { return nil }
 
 // duration is that of all phases.

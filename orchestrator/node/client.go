@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ainur-faas/ainur/hcl/spec"
 	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
 )
 
@@ -72,6 +74,35 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 		d.Runs = append(d.Runs, run)
 	}
 	return d, nil
+}
+
+// clockSamples is how often Clock asks.
+const clockSamples = 16
+
+// Clock is how far the host's clock is ahead of this one's, and within what: half
+// of the shortest of several round trips, in which the reply was written somewhere.
+func (c *Client) Clock(ctx context.Context) (offset, within time.Duration, err error) {
+	for i := range clockSamples {
+		asked := time.Now()
+		reply, err := c.rpc.Describe(ctx, &pb.DescribeRequest{})
+		if err != nil {
+			return 0, 0, c.errorOf("read the clock", err)
+		}
+		took := time.Since(asked)
+		if i == 0 || took/2 < within {
+			offset, within = time.Unix(0, reply.GetUnixNs()).Sub(asked.Add(took/2)), took/2
+		}
+	}
+	return offset, within, nil
+}
+
+// Facts is Host.Facts.
+func (c *Client) Facts(ctx context.Context) (f spec.Facts, err error) {
+	reply, err := c.rpc.Facts(ctx, &pb.FactsRequest{})
+	if err == nil {
+		err = json.Unmarshal(reply.GetFactsJson(), &f)
+	}
+	return f, c.errorOf("read facts", err)
 }
 
 // Start is Host.Start.

@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 // Host is where daemons of runs are. Its methods may be called at the same time.
 type Host interface {
+	// Facts are what the host is now.
+	Facts(ctx context.Context) (spec.Facts, error)
 	// Start starts a daemon. The same again starts nothing and is no error.
 	Start(ctx context.Context, t Task) error
 	// Follow calls line for each line of a daemon's standard output but the first

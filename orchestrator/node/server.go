@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -52,6 +53,16 @@ func (s *Server) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeRep
 		reply.Runs = append(reply.Runs, r)
 	}
 	return reply, nil
+}
+
+// Facts says what this host is.
+func (s *Server) Facts(ctx context.Context, _ *pb.FactsRequest) (*pb.FactsReply, error) {
+	facts, err := s.Supervisor.Facts(ctx)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	text, err := json.Marshal(facts)
+	return &pb.FactsReply{FactsJson: text}, statusOf(err)
 }
 
 // Start starts a daemon.

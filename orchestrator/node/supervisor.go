@@ -16,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/ainur-faas/ainur/agent/resource"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 // Options of a Supervisor.
@@ -152,6 +155,9 @@ func (s *Supervisor) Run(run string) (string, error) {
 	}
 	return dir, os.MkdirAll(dir, 0o700)
 }
+
+// Facts is Host.Facts.
+func (*Supervisor) Facts(context.Context) (spec.Facts, error) { return resource.HostFacts(), nil }
 
 // Start is Host.Start.
 func (s *Supervisor) Start(_ context.Context, t Task) error {

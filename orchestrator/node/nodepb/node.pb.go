@@ -355,6 +355,86 @@ func (x *Exit) GetLost() bool {
 	return false
 }
 
+type FactsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsRequest) Reset() {
+	*x = FactsRequest{}
+	mi := &file_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsRequest) ProtoMessage() {}
+
+func (x *FactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsRequest.ProtoReflect.Descriptor instead.
+func (*FactsRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{5}
+}
+
+type FactsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FactsJson     []byte                 `protobuf:"bytes,1,opt,name=facts_json,json=factsJson,proto3" json:"facts_json,omitempty"` // a spec.Facts
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsReply) Reset() {
+	*x = FactsReply{}
+	mi := &file_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsReply) ProtoMessage() {}
+
+func (x *FactsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsReply.ProtoReflect.Descriptor instead.
+func (*FactsReply) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FactsReply) GetFactsJson() []byte {
+	if x != nil {
+		return x.FactsJson
+	}
+	return nil
+}
+
 type StartRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
@@ -370,7 +450,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +462,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +475,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StartRequest) GetRun() string {
@@ -455,7 +535,7 @@ type StartReply struct {
 
 func (x *StartReply) Reset() {
 	*x = StartReply{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +547,7 @@ func (x *StartReply) String() string {
 func (*StartReply) ProtoMessage() {}
 
 func (x *StartReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +560,7 @@ func (x *StartReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReply.ProtoReflect.Descriptor instead.
 func (*StartReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
 type FollowRequest struct {
@@ -494,7 +574,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +586,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +599,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FollowRequest) GetRun() string {
@@ -553,7 +633,7 @@ type FollowReply struct {
 
 func (x *FollowReply) Reset() {
 	*x = FollowReply{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +645,7 @@ func (x *FollowReply) String() string {
 func (*FollowReply) ProtoMessage() {}
 
 func (x *FollowReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +658,7 @@ func (x *FollowReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowReply.ProtoReflect.Descriptor instead.
 func (*FollowReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FollowReply) GetLine() []byte {
@@ -605,7 +685,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +697,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +710,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StopRequest) GetRun() string {
@@ -656,7 +736,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +748,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +761,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{10}
+	return file_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopReply) GetExit() *Exit {
@@ -702,7 +782,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +794,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +807,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{11}
+	return file_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PutRequest) GetRun() string {
@@ -759,7 +839,7 @@ type PutReply struct {
 
 func (x *PutReply) Reset() {
 	*x = PutReply{}
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +851,7 @@ func (x *PutReply) String() string {
 func (*PutReply) ProtoMessage() {}
 
 func (x *PutReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +864,7 @@ func (x *PutReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutReply.ProtoReflect.Descriptor instead.
 func (*PutReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{12}
+	return file_node_proto_rawDescGZIP(), []int{14}
 }
 
 type ListRequest struct {
@@ -797,7 +877,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +889,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +902,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{13}
+	return file_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListRequest) GetRun() string {
@@ -848,7 +928,7 @@ type ListReply struct {
 
 func (x *ListReply) Reset() {
 	*x = ListReply{}
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +940,7 @@ func (x *ListReply) String() string {
 func (*ListReply) ProtoMessage() {}
 
 func (x *ListReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +953,7 @@ func (x *ListReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReply.ProtoReflect.Descriptor instead.
 func (*ListReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{14}
+	return file_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListReply) GetFiles() []*File {
@@ -894,7 +974,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +986,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +999,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{15}
+	return file_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *File) GetPath() string {
@@ -954,7 +1034,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1046,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1059,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{16}
+	return file_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetRequest) GetRun() string {
@@ -1012,7 +1092,7 @@ type GetReply struct {
 
 func (x *GetReply) Reset() {
 	*x = GetReply{}
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1104,7 @@ func (x *GetReply) String() string {
 func (*GetReply) ProtoMessage() {}
 
 func (x *GetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1117,7 @@ func (x *GetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReply.ProtoReflect.Descriptor instead.
 func (*GetReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{17}
+	return file_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetReply) GetContent() []byte {
@@ -1056,7 +1136,7 @@ type ForgetRequest struct {
 
 func (x *ForgetRequest) Reset() {
 	*x = ForgetRequest{}
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1148,7 @@ func (x *ForgetRequest) String() string {
 func (*ForgetRequest) ProtoMessage() {}
 
 func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1161,7 @@ func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
 func (*ForgetRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{18}
+	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ForgetRequest) GetRun() string {
@@ -1100,7 +1180,7 @@ type ForgetReply struct {
 
 func (x *ForgetReply) Reset() {
 	*x = ForgetReply{}
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1192,7 @@ func (x *ForgetReply) String() string {
 func (*ForgetReply) ProtoMessage() {}
 
 func (x *ForgetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1205,7 @@ func (x *ForgetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetReply.ProtoReflect.Descriptor instead.
 func (*ForgetReply) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{19}
+	return file_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ForgetReply) GetRemoved() []string {
@@ -1167,7 +1247,12 @@ const file_node_proto_rawDesc = "" +
 	"\n" +
 	"last_words\x18\x03 \x01(\tR\tlastWords\x12\x16\n" +
 	"\x06forced\x18\x04 \x01(\bR\x06forced\x12\x12\n" +
-	"\x04lost\x18\x05 \x01(\bR\x04lost\"\x88\x02\n" +
+	"\x04lost\x18\x05 \x01(\bR\x04lost\"\x0e\n" +
+	"\fFactsRequest\"+\n" +
+	"\n" +
+	"FactsReply\x12\x1d\n" +
+	"\n" +
+	"facts_json\x18\x01 \x01(\fR\tfactsJson\"\x88\x02\n" +
 	"\fStartRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1220,10 +1305,11 @@ const file_node_proto_rawDesc = "" +
 	"\rForgetRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\"'\n" +
 	"\vForgetReply\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved2\x97\x04\n" +
+	"\aremoved\x18\x01 \x03(\tR\aremoved2\xd8\x04\n" +
 	"\n" +
 	"Supervisor\x12H\n" +
 	"\bDescribe\x12\x1e.ainur.node.v1.DescribeRequest\x1a\x1c.ainur.node.v1.DescribeReply\x12?\n" +
+	"\x05Facts\x12\x1b.ainur.node.v1.FactsRequest\x1a\x19.ainur.node.v1.FactsReply\x12?\n" +
 	"\x05Start\x12\x1b.ainur.node.v1.StartRequest\x1a\x19.ainur.node.v1.StartReply\x12D\n" +
 	"\x06Follow\x12\x1c.ainur.node.v1.FollowRequest\x1a\x1a.ainur.node.v1.FollowReply0\x01\x12<\n" +
 	"\x04Stop\x12\x1a.ainur.node.v1.StopRequest\x1a\x18.ainur.node.v1.StopReply\x12;\n" +
@@ -1244,56 +1330,60 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_node_proto_goTypes = []any{
 	(*DescribeRequest)(nil), // 0: ainur.node.v1.DescribeRequest
 	(*DescribeReply)(nil),   // 1: ainur.node.v1.DescribeReply
 	(*Run)(nil),             // 2: ainur.node.v1.Run
 	(*Daemon)(nil),          // 3: ainur.node.v1.Daemon
 	(*Exit)(nil),            // 4: ainur.node.v1.Exit
-	(*StartRequest)(nil),    // 5: ainur.node.v1.StartRequest
-	(*StartReply)(nil),      // 6: ainur.node.v1.StartReply
-	(*FollowRequest)(nil),   // 7: ainur.node.v1.FollowRequest
-	(*FollowReply)(nil),     // 8: ainur.node.v1.FollowReply
-	(*StopRequest)(nil),     // 9: ainur.node.v1.StopRequest
-	(*StopReply)(nil),       // 10: ainur.node.v1.StopReply
-	(*PutRequest)(nil),      // 11: ainur.node.v1.PutRequest
-	(*PutReply)(nil),        // 12: ainur.node.v1.PutReply
-	(*ListRequest)(nil),     // 13: ainur.node.v1.ListRequest
-	(*ListReply)(nil),       // 14: ainur.node.v1.ListReply
-	(*File)(nil),            // 15: ainur.node.v1.File
-	(*GetRequest)(nil),      // 16: ainur.node.v1.GetRequest
-	(*GetReply)(nil),        // 17: ainur.node.v1.GetReply
-	(*ForgetRequest)(nil),   // 18: ainur.node.v1.ForgetRequest
-	(*ForgetReply)(nil),     // 19: ainur.node.v1.ForgetReply
-	nil,                     // 20: ainur.node.v1.StartRequest.FilesEntry
+	(*FactsRequest)(nil),    // 5: ainur.node.v1.FactsRequest
+	(*FactsReply)(nil),      // 6: ainur.node.v1.FactsReply
+	(*StartRequest)(nil),    // 7: ainur.node.v1.StartRequest
+	(*StartReply)(nil),      // 8: ainur.node.v1.StartReply
+	(*FollowRequest)(nil),   // 9: ainur.node.v1.FollowRequest
+	(*FollowReply)(nil),     // 10: ainur.node.v1.FollowReply
+	(*StopRequest)(nil),     // 11: ainur.node.v1.StopRequest
+	(*StopReply)(nil),       // 12: ainur.node.v1.StopReply
+	(*PutRequest)(nil),      // 13: ainur.node.v1.PutRequest
+	(*PutReply)(nil),        // 14: ainur.node.v1.PutReply
+	(*ListRequest)(nil),     // 15: ainur.node.v1.ListRequest
+	(*ListReply)(nil),       // 16: ainur.node.v1.ListReply
+	(*File)(nil),            // 17: ainur.node.v1.File
+	(*GetRequest)(nil),      // 18: ainur.node.v1.GetRequest
+	(*GetReply)(nil),        // 19: ainur.node.v1.GetReply
+	(*ForgetRequest)(nil),   // 20: ainur.node.v1.ForgetRequest
+	(*ForgetReply)(nil),     // 21: ainur.node.v1.ForgetReply
+	nil,                     // 22: ainur.node.v1.StartRequest.FilesEntry
 }
 var file_node_proto_depIdxs = []int32{
 	2,  // 0: ainur.node.v1.DescribeReply.runs:type_name -> ainur.node.v1.Run
 	3,  // 1: ainur.node.v1.Run.daemons:type_name -> ainur.node.v1.Daemon
 	4,  // 2: ainur.node.v1.Daemon.exit:type_name -> ainur.node.v1.Exit
-	20, // 3: ainur.node.v1.StartRequest.files:type_name -> ainur.node.v1.StartRequest.FilesEntry
+	22, // 3: ainur.node.v1.StartRequest.files:type_name -> ainur.node.v1.StartRequest.FilesEntry
 	4,  // 4: ainur.node.v1.FollowReply.exit:type_name -> ainur.node.v1.Exit
 	4,  // 5: ainur.node.v1.StopReply.exit:type_name -> ainur.node.v1.Exit
-	15, // 6: ainur.node.v1.ListReply.files:type_name -> ainur.node.v1.File
+	17, // 6: ainur.node.v1.ListReply.files:type_name -> ainur.node.v1.File
 	0,  // 7: ainur.node.v1.Supervisor.Describe:input_type -> ainur.node.v1.DescribeRequest
-	5,  // 8: ainur.node.v1.Supervisor.Start:input_type -> ainur.node.v1.StartRequest
-	7,  // 9: ainur.node.v1.Supervisor.Follow:input_type -> ainur.node.v1.FollowRequest
-	9,  // 10: ainur.node.v1.Supervisor.Stop:input_type -> ainur.node.v1.StopRequest
-	11, // 11: ainur.node.v1.Supervisor.Put:input_type -> ainur.node.v1.PutRequest
-	13, // 12: ainur.node.v1.Supervisor.List:input_type -> ainur.node.v1.ListRequest
-	16, // 13: ainur.node.v1.Supervisor.Get:input_type -> ainur.node.v1.GetRequest
-	18, // 14: ainur.node.v1.Supervisor.Forget:input_type -> ainur.node.v1.ForgetRequest
-	1,  // 15: ainur.node.v1.Supervisor.Describe:output_type -> ainur.node.v1.DescribeReply
-	6,  // 16: ainur.node.v1.Supervisor.Start:output_type -> ainur.node.v1.StartReply
-	8,  // 17: ainur.node.v1.Supervisor.Follow:output_type -> ainur.node.v1.FollowReply
-	10, // 18: ainur.node.v1.Supervisor.Stop:output_type -> ainur.node.v1.StopReply
-	12, // 19: ainur.node.v1.Supervisor.Put:output_type -> ainur.node.v1.PutReply
-	14, // 20: ainur.node.v1.Supervisor.List:output_type -> ainur.node.v1.ListReply
-	17, // 21: ainur.node.v1.Supervisor.Get:output_type -> ainur.node.v1.GetReply
-	19, // 22: ainur.node.v1.Supervisor.Forget:output_type -> ainur.node.v1.ForgetReply
-	15, // [15:23] is the sub-list for method output_type
-	7,  // [7:15] is the sub-list for method input_type
+	5,  // 8: ainur.node.v1.Supervisor.Facts:input_type -> ainur.node.v1.FactsRequest
+	7,  // 9: ainur.node.v1.Supervisor.Start:input_type -> ainur.node.v1.StartRequest
+	9,  // 10: ainur.node.v1.Supervisor.Follow:input_type -> ainur.node.v1.FollowRequest
+	11, // 11: ainur.node.v1.Supervisor.Stop:input_type -> ainur.node.v1.StopRequest
+	13, // 12: ainur.node.v1.Supervisor.Put:input_type -> ainur.node.v1.PutRequest
+	15, // 13: ainur.node.v1.Supervisor.List:input_type -> ainur.node.v1.ListRequest
+	18, // 14: ainur.node.v1.Supervisor.Get:input_type -> ainur.node.v1.GetRequest
+	20, // 15: ainur.node.v1.Supervisor.Forget:input_type -> ainur.node.v1.ForgetRequest
+	1,  // 16: ainur.node.v1.Supervisor.Describe:output_type -> ainur.node.v1.DescribeReply
+	6,  // 17: ainur.node.v1.Supervisor.Facts:output_type -> ainur.node.v1.FactsReply
+	8,  // 18: ainur.node.v1.Supervisor.Start:output_type -> ainur.node.v1.StartReply
+	10, // 19: ainur.node.v1.Supervisor.Follow:output_type -> ainur.node.v1.FollowReply
+	12, // 20: ainur.node.v1.Supervisor.Stop:output_type -> ainur.node.v1.StopReply
+	14, // 21: ainur.node.v1.Supervisor.Put:output_type -> ainur.node.v1.PutReply
+	16, // 22: ainur.node.v1.Supervisor.List:output_type -> ainur.node.v1.ListReply
+	19, // 23: ainur.node.v1.Supervisor.Get:output_type -> ainur.node.v1.GetReply
+	21, // 24: ainur.node.v1.Supervisor.Forget:output_type -> ainur.node.v1.ForgetReply
+	16, // [16:25] is the sub-list for method output_type
+	7,  // [7:16] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -1310,7 +1400,7 @@ func file_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Supervisor_Describe_FullMethodName = "/ainur.node.v1.Supervisor/Describe"
+	Supervisor_Facts_FullMethodName    = "/ainur.node.v1.Supervisor/Facts"
 	Supervisor_Start_FullMethodName    = "/ainur.node.v1.Supervisor/Start"
 	Supervisor_Follow_FullMethodName   = "/ainur.node.v1.Supervisor/Follow"
 	Supervisor_Stop_FullMethodName     = "/ainur.node.v1.Supervisor/Stop"
@@ -39,6 +40,7 @@ const (
 // the folder of each run. NOT_FOUND is a run, daemon or file that it does not have.
 type SupervisorClient interface {
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeReply, error)
+	Facts(ctx context.Context, in *FactsRequest, opts ...grpc.CallOption) (*FactsReply, error)
 	// Start starts a daemon. The same again is OK and starts nothing;
 	// ALREADY_EXISTS is another daemon of that name.
 	Start(ctx context.Context, in *StartRequest, opts ...grpc.CallOption) (*StartReply, error)
@@ -66,6 +68,16 @@ func (c *supervisorClient) Describe(ctx context.Context, in *DescribeRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DescribeReply)
 	err := c.cc.Invoke(ctx, Supervisor_Describe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *supervisorClient) Facts(ctx context.Context, in *FactsRequest, opts ...grpc.CallOption) (*FactsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactsReply)
+	err := c.cc.Invoke(ctx, Supervisor_Facts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +183,7 @@ func (c *supervisorClient) Forget(ctx context.Context, in *ForgetRequest, opts .
 // the folder of each run. NOT_FOUND is a run, daemon or file that it does not have.
 type SupervisorServer interface {
 	Describe(context.Context, *DescribeRequest) (*DescribeReply, error)
+	Facts(context.Context, *FactsRequest) (*FactsReply, error)
 	// Start starts a daemon. The same again is OK and starts nothing;
 	// ALREADY_EXISTS is another daemon of that name.
 	Start(context.Context, *StartRequest) (*StartReply, error)
@@ -196,6 +209,9 @@ type UnimplementedSupervisorServer struct{}
 
 func (UnimplementedSupervisorServer) Describe(context.Context, *DescribeRequest) (*DescribeReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedSupervisorServer) Facts(context.Context, *FactsRequest) (*FactsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Facts not implemented")
 }
 func (UnimplementedSupervisorServer) Start(context.Context, *StartRequest) (*StartReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Start not implemented")
@@ -253,6 +269,24 @@ func _Supervisor_Describe_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SupervisorServer).Describe(ctx, req.(*DescribeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Supervisor_Facts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FactsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Facts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Facts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Facts(ctx, req.(*FactsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -368,6 +402,10 @@ var Supervisor_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _Supervisor_Describe_Handler,
+		},
+		{
+			MethodName: "Facts",
+			Handler:    _Supervisor_Facts_Handler,
 		},
 		{
 			MethodName: "Start",
