@@ -166,6 +166,29 @@ func mountCgroups(root string, byPath map[string]string) error {
 	return nil
 }
 
+// thaw lets what is frozen in the lab's cgroups of v1 end: it does not by a signal.
+func (l *Lab) thaw() error {
+	dirs, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, hierarchy := range dirs {
+		err := filepath.WalkDir(filepath.Join(hierarchy, cgroupFolder, l.id()), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Name() == "freezer.state" {
+				err = os.WriteFile(path, []byte("THAWED"), 0)
+			}
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) { // it was removed meanwhile
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("thaw cgroups: %w", err)
+		}
+	}
+	return nil
+}
+
 // removeCgroups removes those of the lab. Its processes have ended.
 func (l *Lab) removeCgroups() error {
 	dirs, err := hierarchies()

@@ -8,13 +8,12 @@ import (
 	"path/filepath"
 
 	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
 // Remove removes the lab in a folder, whatever there is of it, also when its making
 // was cut off. A folder that is not there is fine.
-func Remove(dir string) error { return (&Lab{Dir: dir}).Down() }
+func Remove(dir string) error { return (&Lab{Dir: filepath.Clean(dir)}).Down() }
 
 // Down ends the hosts and removes all that the lab is. It may be called twice.
 func (l *Lab) Down() error {
@@ -35,13 +34,20 @@ func (l *Lab) remove() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	var ends errgroup.Group
+	var killed []victim
 	for _, e := range entries {
-		if e.IsDir() {
-			ends.Go(func() error { return end(l.path(e.Name())) })
+		if !e.IsDir() {
+			continue
+		}
+		v, err := kill(l.path(e.Name()))
+		if err != nil {
+			return errors.Join(err, awaitEnd(killed))
+		}
+		if v != nil {
+			killed = append(killed, *v)
 		}
 	}
-	if err := ends.Wait(); err != nil {
+	if err := errors.Join(l.thaw(), awaitEnd(killed)); err != nil {
 		return err // what runs still needs the rest
 	}
 	l.running.Wait()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"runtime"
 	"time"
 	"unsafe"
@@ -83,32 +82,13 @@ func (l *Lab) Link(host string, f Fault) error {
 	if err := lose(port, link, f); err != nil {
 		return fmt.Errorf("lose packets of %s: %w", host, err)
 	}
-	set := port.LinkSetUp
 	if f.Down {
-		set = port.LinkSetDown
+		return port.LinkSetDown(link)
 	}
-	return set(link)
-}
-
-// enter returns a way to the network that the process in a folder keeps alive.
-func (l *Lab) enter(dir string) (h *netlink.Handle, err error) {
-	number := kept(l.path(dir))
-	if number == 0 {
-		return nil, fmt.Errorf("%s of lab %s does not run", dir, l.Name)
+	if err := port.LinkSetUp(link); err != nil {
+		return fmt.Errorf("plug in %s: %w", host, err)
 	}
-	err = onThread(func() error {
-		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", number))
-		if err != nil {
-			return err
-		}
-		defer namespace.Close()
-		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter the network of %s: %w", dir, err)
-		}
-		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
-		return err
-	})
-	return h, err
+	return errors.Join(l.awaitUp(switchDir, h.Name), l.awaitUp(h.Name, device))
 }
 
 // shape gives what a link sends its rate or its delay.

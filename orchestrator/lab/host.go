@@ -105,6 +105,9 @@ func (l *Lab) makeHost(ctx context.Context, s *wired, h *Host, hostKey []byte) e
 			return fmt.Errorf("start containerd: %w", err)
 		}
 	}
+	if err := l.awaitUp(h.Name, device); err != nil {
+		return err
+	}
 	return l.remember(h)
 }
 

@@ -81,6 +81,7 @@ func (o *Options) complete() error {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(Root, o.Name)
 	}
+	o.Dir = filepath.Clean(o.Dir)
 	switch {
 	case !goodName.MatchString(o.Name):
 		return fmt.Errorf("name is %q, want small letters, digits and dashes", o.Name)
@@ -153,6 +154,13 @@ func Up(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err := makers.Wait(); err != nil {
 		return nil, err
 	}
+	var ports []string
+	for _, h := range l.all() {
+		ports = append(ports, h.Name)
+	}
+	if err := l.awaitUp(switchDir, ports...); err != nil {
+		return nil, err
+	}
 	return l, l.save()
 }
 
@@ -189,7 +197,11 @@ func (l *Lab) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(l.path(stateFile), append(text, '\n'), 0o600)
+	whole := l.path(stateFile + ".new")
+	if err := os.WriteFile(whole, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(whole, l.path(stateFile))
 }
 
 // ErrUnfinished is of a lab whose making was cut off. Remove removes it.

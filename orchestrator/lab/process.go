@@ -111,40 +111,56 @@ func kept(dir string) int {
 // endWithin is how long killed processes may take to be gone.
 const endWithin = 10 * time.Second
 
-// end kills the process that keep wrote down in dir, and waits for its end: with
-// the first of a PID namespace all others end before it.
-func end(dir string) error {
+// victim is a process that was killed, by a file descriptor of it.
+type victim struct {
+	dir string
+	fd  int
+}
+
+// kill kills the process that keep wrote down in dir; nil if there is none any more.
+func kill(dir string) (*victim, error) {
 	number := kept(dir)
 	if number == 0 {
-		return nil
+		return nil, nil
 	}
 	fd, err := unix.PidfdOpen(number, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("end the process of %s: %w", dir, err)
+		return nil, fmt.Errorf("end the process of %s: %w", dir, err)
 	}
-	defer unix.Close(fd)
 	if kept(dir) != number { // it ended meanwhile, and the number may be another's
-		return nil
+		return nil, unix.Close(fd)
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("end the process of %s: %w", dir, err)
+		return nil, errors.Join(fmt.Errorf("end the process of %s: %w", dir, err), unix.Close(fd))
 	}
+	return &victim{dir, fd}, nil
+}
+
+// awaitEnd returns when all victims have ended: with the first process of a PID
+// namespace all others end before it.
+func awaitEnd(all []victim) error {
+	var errs []error
 	deadline := time.Now().Add(endWithin)
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Until(deadline).Milliseconds()))
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("await the end of %s: %w", dir, err)
-		case n == 0:
-			return fmt.Errorf("the process of %s does not end", dir)
-		default:
-			return nil
+	for _, v := range all {
+		for {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(v.fd), Events: unix.POLLIN}}, max(0, int(time.Until(deadline).Milliseconds())))
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err == nil && n == 0 {
+				err = errors.New("it takes too long")
+			}
+			if err != nil {
+				err = fmt.Errorf("await the end of the process of %s: %w", v.dir, err)
+			}
+			errs = append(errs, err, unix.Close(v.fd))
+			break
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // await returns when a line with text is in the file, or says what is there instead.

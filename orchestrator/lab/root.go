@@ -94,6 +94,11 @@ func (l *Lab) prepare(h *Host, hostKey []byte) ([]layer, error) {
 			return nil, err
 		}
 	}
+	for _, layer := range all { // a root of an overlay is as it is above
+		if err := likewise(folder(host, layer.Path, upper), layer.Path); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range sticky {
 		if err := os.Chmod(folder(host, p, upper), 0o777|fs.ModeSticky); err != nil {
 			return nil, err
@@ -107,6 +112,18 @@ func (l *Lab) prepare(h *Host, hostKey []byte) ([]layer, error) {
 		return nil, err
 	}
 	return all, l.furnish(h, hostKey)
+}
+
+// likewise gives a folder the owner and the mode of another.
+func likewise(dir, other string) error {
+	var s unix.Stat_t
+	if err := unix.Stat(other, &s); err != nil {
+		return fmt.Errorf("look at %s: %w", other, err)
+	}
+	if err := unix.Chown(dir, int(s.Uid), int(s.Gid)); err != nil {
+		return fmt.Errorf("change the owner of %s: %w", dir, err)
+	}
+	return unix.Chmod(dir, s.Mode&0o7777)
 }
 
 // furnish writes the files of a host. The host's root is not mounted yet.
@@ -164,7 +181,7 @@ func (l *Lab) furnish(h *Host, hostKey []byte) error {
 			}
 		}
 	}
-	for _, path := range append([]string{"/run/sshd", "/run/lock"}, daemons...) {
+	for _, path := range append([]string{"/run/sshd", "/run/lock", "/run/mount"}, daemons...) {
 		for _, p := range plain {
 			if rest, ok := strings.CutPrefix(path, p+"/"); ok {
 				if err := os.MkdirAll(filepath.Join(folder(host, p, upper), rest), 0o755); err != nil {

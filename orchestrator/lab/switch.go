@@ -55,7 +55,7 @@ func (l *Lab) makeSwitch(ctx context.Context) (_ *wired, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	machine, err := os.Open("/proc/self/ns/net")
+	machine, err := os.Open(own + "net")
 	if err != nil {
 		return nil, err
 	}
