@@ -30,10 +30,12 @@ func (c Change) String() string { return c.Kind + " " + c.Path }
 
 // mark is what tells a file from one that was changed.
 type mark struct {
-	Mode     uint32 `json:"mode"` // with the type
+	Mode     uint32 // with the type
 	UID, GID uint32
 	Size     int64
 	Modified int64 // ns
+	Opaque   bool  // a folder in place of the machine's
+	Plain    bool  // in a plain folder, where nothing is the machine's
 }
 
 // whiteout is of what was removed from a file system below.
@@ -70,20 +72,17 @@ func (l *Lab) remember(h *Host) error {
 // written is all that is above the machine's own files.
 func (l *Lab) written(h *Host) (map[string]mark, error) {
 	host := l.path(h.Name)
-	text, err := os.ReadFile(filepath.Join(host, "layers"))
+	text, err := os.ReadFile(filepath.Join(host, layersFile))
 	if err != nil {
 		return nil, err
 	}
-	var paths []layer
+	var paths []string
 	if err := json.Unmarshal(text, &paths); err != nil {
 		return nil, err
 	}
-	for _, p := range plain {
-		paths = append(paths, layer{p})
-	}
 	all := map[string]mark{}
-	for _, layer := range paths {
-		root := folder(host, layer.Path, upper)
+	for _, p := range append(paths, plain...) {
+		root := folder(host, p, upper)
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
 				return nil
@@ -91,18 +90,25 @@ func (l *Lab) written(h *Host) (map[string]mark, error) {
 			if err != nil || path == root {
 				return err
 			}
-			at := filepath.Join(layer.Path, strings.TrimPrefix(path, root))
+			at := filepath.Join(p, strings.TrimPrefix(path, root))
 			if slices.Contains(daemons, at) {
 				return fs.SkipDir
 			}
 			info, err := d.Info()
-			if err == nil {
-				all[at] = markOf(info)
-			}
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			m := markOf(info)
+			m.Plain = slices.Contains(plain, p)
+			if info.IsDir() {
+				n, err := unix.Lgetxattr(path, opaque, nil)
+				m.Opaque = err == nil && n > 0
+			}
+			all[at] = m
+			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("list what %s has written: %w", h.Name, err)
@@ -147,8 +153,7 @@ func (l *Lab) Changes(host string) (changes []Change, err error) {
 // change says what has become of a path: "" is nothing.
 func change(path string, now mark, before map[string]mark) string {
 	was, known := before[path]
-	hidden := slices.ContainsFunc(plain, func(p string) bool { return within(path, p) }) // the machine's file is none of the host's
-	if !known && !hidden {
+	if !known && !now.Plain {
 		if info, err := os.Lstat(path); err == nil {
 			was, known = markOf(info), true
 		}

@@ -54,7 +54,9 @@ func (l *Lab) remove() error {
 	if err := errors.Join(l.unplug(), l.removeCgroups(), unmount(l.Dir)); err != nil {
 		return err
 	}
-	if err := os.Remove(l.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // it is empty if it is a lab's
+	if err := os.Remove(l.Dir); errors.Is(err, unix.ENOTEMPTY) {
+		return errors.New("the folder has files that are no lab's")
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if filepath.Dir(l.Dir) == Root {

@@ -75,14 +75,14 @@ func TestLink(t *testing.T) {
 		out, in  [2]int    // how many of 200 packets leave n1, and how many reach it: from and to
 		transfer [2]time.Duration
 	}{
-		{"no fault", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 300 * time.Millisecond}},
+		{"no fault", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 150 * time.Millisecond}},
 		{"loss", lab.Fault{Loss: 0.5}, [2]int{50, 150}, [2]int{50, 150}, [2]time.Duration{}}, // seven deviations
 		{"cut out", lab.Fault{Cut: "out"}, [2]int{0, 0}, [2]int{200, 200}, [2]time.Duration{}},
 		{"cut in", lab.Fault{Cut: "in"}, [2]int{200, 200}, [2]int{0, 0}, [2]time.Duration{}},
 		{"cut in and loss", lab.Fault{Cut: "in", Loss: 0.5}, [2]int{50, 150}, [2]int{0, 0}, [2]time.Duration{}},
 		{"down", lab.Fault{Down: true}, [2]int{0, 0}, [2]int{0, 0}, [2]time.Duration{}},
-		{"rate", lab.Fault{Rate: 8_000_000}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{300 * time.Millisecond, 3 * time.Second}},
-		{"healed", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 300 * time.Millisecond}},
+		{"rate", lab.Fault{Rate: 8_000_000}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{200 * time.Millisecond, 3 * time.Second}},
+		{"healed", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 150 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := l.Link("n1", tt.fault); err != nil {
@@ -98,8 +98,8 @@ func TestLink(t *testing.T) {
 				return
 			}
 			for _, ends := range [][2]*lab.Host{{l.Hosts[0], l.Hosts[1]}, {l.Hosts[1], l.Hosts[0]}} {
-				if took := transfer(t, ends[0], ends[1], 500_000); took < tt.transfer[0] || took > tt.transfer[1] {
-					t.Errorf("500 kB from %s took %v, want %v", ends[0].Name, took, tt.transfer)
+				if took := transfer(t, ends[0], ends[1], 300_000); took < tt.transfer[0] || took > tt.transfer[1] {
+					t.Errorf("300 kB from %s took %v, want %v", ends[0].Name, took, tt.transfer)
 				}
 			}
 		})

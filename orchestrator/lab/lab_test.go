@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,12 +171,15 @@ rm /etc/issue
 touch /tmp/lab-test-gone; rm /tmp/lab-test-gone
 echo x > "/root/a, b"
 chmod 700 /usr/local
+touch /var/lib/dpkg/lab-test
+rm -r /etc/init.d; mkdir /etc/init.d
 rmdir /run/lock
 `)
 	want := []string{
-		"changed /etc/debian_version", "changed /etc/hosts", "removed /etc/issue", "added /etc/lab-test-new",
+		"changed /etc/debian_version", "changed /etc/hosts", "changed /etc/init.d", "removed /etc/issue", "added /etc/lab-test-new",
 		"added /opt/ainur", "added /opt/ainur/bin", "added /root/a, b", "added /run/lab-test", "removed /run/lock",
 		"changed /usr/local", "added /var/lib/ainur", "added /var/lib/ainur/deployment", "added /var/lib/ainur/deployment/state",
+		"added /var/lib/dpkg/lab-test",
 	}
 	if diff := cmp.Diff(want, changes(l.Hosts[0])); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
@@ -191,8 +195,8 @@ rmdir /run/lock
 			t.Errorf("the other host has %s", path)
 		}
 	}
-	sh(t, l, l.Hosts[0], `rm -r /etc/lab-test-new /opt/ainur /var/lib/ainur /run/lab-test /root/a*; mkdir /run/lock`)
-	want = []string{"changed /etc/debian_version", "changed /etc/hosts", "removed /etc/issue", "changed /usr/local"}
+	sh(t, l, l.Hosts[0], `rm -r /var/lib/dpkg/lab-test /etc/lab-test-new /opt/ainur /var/lib/ainur /run/lab-test /root/a*; mkdir /run/lock`)
+	want = []string{"changed /etc/debian_version", "changed /etc/hosts", "changed /etc/init.d", "removed /etc/issue", "changed /usr/local"}
 	if diff := cmp.Diff(want, changes(l.Hosts[0])); diff != "" {
 		t.Errorf("changes after cleaning up (-want +got):\n%s", diff)
 	}
@@ -232,9 +236,9 @@ func TestBastion(t *testing.T) {
 }
 
 func TestTwoLabs(t *testing.T) {
-	a, b := up(t, lab.Options{Hosts: 1}), up(t, lab.Options{Hosts: 1})
-	if a.Subnet.Overlaps(b.Subnet) {
-		t.Errorf("labs have the subnets %v and %v", a.Subnet, b.Subnet)
+	a, b, c := up(t, lab.Options{Hosts: 1}), up(t, lab.Options{Hosts: 1, Bastion: true}), up(t, lab.Options{Hosts: 1, Bastion: true})
+	if a.Subnet.Overlaps(b.Subnet) || b.Subnet.Overlaps(c.Subnet) {
+		t.Errorf("labs have the subnets %v, %v and %v", a.Subnet, b.Subnet, c.Subnet)
 	}
 	if err := a.Down(); err != nil {
 		t.Fatal(err)
@@ -245,7 +249,8 @@ func TestTwoLabs(t *testing.T) {
 	if _, err := lab.Up(t.Context(), lab.Options{Dir: b.Dir}); err == nil || !strings.Contains(err.Error(), "there already") {
 		t.Errorf("a lab in the folder of another: error %v", err)
 	}
-	if _, err := lab.Up(t.Context(), lab.Options{Dir: a.Dir, Subnet: b.Subnet}); err == nil || !strings.Contains(err.Error(), "overlaps") {
+	busy := netip.PrefixFrom(b.Bastion.Address, 24)
+	if _, err := lab.Up(t.Context(), lab.Options{Dir: a.Dir, Subnet: busy}); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("a lab in the subnet of another: error %v", err)
 	}
 	again, err := lab.Open(b.Dir)

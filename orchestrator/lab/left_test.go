@@ -215,3 +215,30 @@ func TestKilled(t *testing.T) {
 		t.Error("the lab was never finished, so the end is not tested")
 	}
 }
+
+// TestCancelled interrupts the making of a lab at one time after another.
+func TestCancelled(t *testing.T) {
+	requireLab(t)
+	parent, err := os.MkdirTemp("", "ainur-lab-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(parent) // it is in the temporary folder
+	dir := filepath.Join(parent, "lab")
+	for _, after := range []time.Duration{0, 2 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		l, err := lab.Up(ctx, lab.Options{Dir: dir, Hosts: 9})
+		cancel()
+		if err == nil {
+			t.Logf("finished within %v", after)
+			if err := l.Down(); err != nil {
+				t.Error(err)
+			}
+		} else if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("interrupted after %v: %v", after, err)
+		}
+		if got := left(t, &lab.Lab{Dir: dir}); len(got) > 0 {
+			t.Errorf("interrupted after %v, left: %q", after, got)
+		}
+	}
+}

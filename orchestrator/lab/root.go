@@ -27,25 +27,22 @@ var missing = []string{"/opt/ainur", "/opt/containerd", "/var/lib/ainur", "/var/
 // daemons are folders of a host that Changes does not look at: containerd's own.
 var daemons = []string{"/var/lib/containerd", "/run/containerd"}
 
-// layer is a file system of the machine as a host sees it: as it is, below what the
-// host has written.
-type layer struct{ Path string }
-
-// The folders of a layer, or of a plain folder, in that of the host.
+// The folders in that of a host: of what it has written, of what overlays need beside
+// it, and the one that becomes its root.
 const (
 	upper  = "upper"
 	work   = "work"
 	merged = "root"
 )
 
-// folder of what a host writes at a path, in the folder of the host.
+// folder of a path that is plain or a layer, below upper or work in the folder of a host.
 func folder(host, path, which string) string {
 	return filepath.Join(host, which, strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", "+")+"-")
 }
 
-// layers are those of the machine's file systems that are to be seen by a host:
-// what is on a disk or behind a network, and not in place of a plain folder.
-func layers() ([]layer, error) {
+// layers are where the machine's file systems are mounted that a host sees, below what
+// it has written: those on a disk or behind a network, and not in a plain folder.
+func layers() ([]string, error) {
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
@@ -53,19 +50,19 @@ func layers() ([]layer, error) {
 	return choose(mounts), nil
 }
 
-func choose(mounts []*mountinfo.Info) []layer {
-	all := []layer{{"/"}}
+func choose(mounts []*mountinfo.Info) []string {
+	all := []string{"/"}
 	for _, m := range mounts {
 		data := strings.HasPrefix(m.Source, "/dev/") || slices.Contains([]string{"btrfs", "zfs", "9p", "virtiofs", "nfs", "nfs4"}, m.FSType)
 		hidden := slices.ContainsFunc(append([]string{"/proc", "/sys", "/dev"}, plain...), func(p string) bool { return within(m.Mountpoint, p) })
-		seen := slices.Contains(all, layer{m.Mountpoint})
+		seen := slices.Contains(all, m.Mountpoint)
 		if data && !hidden && !seen {
 			if info, err := os.Stat(m.Mountpoint); err == nil && info.IsDir() {
-				all = append(all, layer{m.Mountpoint})
+				all = append(all, m.Mountpoint)
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b layer) int { return strings.Compare(a.Path, b.Path) })
+	slices.Sort(all)
 	return all
 }
 
@@ -74,9 +71,12 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
+// layersFile has what layers returned when the host was made, in its folder.
+const layersFile = "layers"
+
 // prepare makes the folder of a host: what is to be mounted, with the files in it
 // that the host has from the beginning.
-func (l *Lab) prepare(h *Host, hostKey []byte) ([]layer, error) {
+func (l *Lab) prepare(h *Host, hostKey []byte) ([]string, error) {
 	all, err := layers()
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (l *Lab) prepare(h *Host, hostKey []byte) ([]layer, error) {
 	host := l.path(h.Name)
 	dirs := []string{filepath.Join(host, merged)}
 	for _, layer := range all {
-		dirs = append(dirs, folder(host, layer.Path, upper), folder(host, layer.Path, work))
+		dirs = append(dirs, folder(host, layer, upper), folder(host, layer, work))
 	}
 	for _, p := range plain {
 		dirs = append(dirs, folder(host, p, upper))
@@ -95,7 +95,7 @@ func (l *Lab) prepare(h *Host, hostKey []byte) ([]layer, error) {
 		}
 	}
 	for _, layer := range all { // a root of an overlay is as it is above
-		if err := likewise(folder(host, layer.Path, upper), layer.Path); err != nil {
+		if err := likewise(folder(host, layer, upper), layer); err != nil {
 			return nil, err
 		}
 	}
@@ -108,7 +108,7 @@ func (l *Lab) prepare(h *Host, hostKey []byte) ([]layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(host, "layers"), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(host, layersFile), text, 0o600); err != nil {
 		return nil, err
 	}
 	return all, l.furnish(h, hostKey)
@@ -130,12 +130,6 @@ func likewise(dir, other string) error {
 func (l *Lab) furnish(h *Host, hostKey []byte) error {
 	host := l.path(h.Name)
 	root := folder(host, "/", upper)
-	if err := os.MkdirAll(filepath.Join(root, "etc/ssh"), 0o755); err != nil {
-		return err
-	}
-	if err := unix.Setxattr(filepath.Join(root, "etc/ssh"), opaque, []byte("y"), 0); err != nil { // without the machine's keys
-		return fmt.Errorf("hide /etc/ssh: %w", err)
-	}
 	files, err := l.etc(h, hostKey)
 	if err != nil {
 		return err
@@ -149,48 +143,62 @@ func (l *Lab) furnish(h *Host, hostKey []byte) error {
 			return err
 		}
 	}
+	if err := hide(root); err != nil {
+		return err
+	}
+	for _, path := range append([]string{"/run/sshd", "/run/lock", "/run/mount"}, daemons...) {
+		if err := os.MkdirAll(folder(host, filepath.Dir(path), upper)+path[len(filepath.Dir(path)):], 0o755); err != nil {
+			return err
+		}
+	}
+	if err := l.letIn(folder(host, "/root", upper), 0); err != nil {
+		return err
+	}
+	if l.user == "" {
+		return nil
+	}
+	home := filepath.Join(folder(host, "/home", upper), l.user)
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return err
+	}
+	return l.letIn(home, userID)
+}
+
+// hide keeps what is the machine's own out of a root that has only the host's files yet.
+func hide(root string) error {
+	if err := unix.Setxattr(filepath.Join(root, "etc/ssh"), opaque, []byte("y"), 0); err != nil {
+		return fmt.Errorf("hide /etc/ssh: %w", err)
+	}
 	for _, path := range missing {
-		if _, err := os.Lstat(path); err != nil || within(path, "/var/lib") {
+		if _, err := os.Lstat(path); err != nil || within(path, "/var/lib") { // it is not mounted there, see mountPlain
 			continue
 		}
 		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755); err != nil {
 			return err
 		}
-		if err := unix.Mknod(filepath.Join(root, path), unix.S_IFCHR, 0); err != nil { // it is seen as removed
+		if err := unix.Mknod(filepath.Join(root, path), unix.S_IFCHR, 0); err != nil { // which overlays take as removed
 			return fmt.Errorf("hide %s: %w", path, err)
 		}
 	}
+	return nil
+}
+
+// letIn makes the home of a user whom the lab's key lets in.
+func (l *Lab) letIn(home string, user int) error {
 	key, err := os.ReadFile(l.Key + ".pub")
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(folder(host, "/root", upper), 0o700); err != nil {
+	file := filepath.Join(home, ".ssh", "authorized_keys")
+	if err := write(file, string(key), 0o600); err != nil {
 		return err
 	}
-	if err := write(filepath.Join(folder(host, "/root", upper), ".ssh/authorized_keys"), string(key), 0o600); err != nil {
-		return err
-	}
-	if l.user != "" {
-		home := filepath.Join(folder(host, "/home", upper), l.user)
-		if err := write(filepath.Join(home, ".ssh/authorized_keys"), string(key), 0o600); err != nil {
+	for _, path := range []string{home, filepath.Dir(file), file} {
+		if err := os.Chown(path, user, user); err != nil {
 			return err
 		}
-		for _, path := range []string{home, filepath.Join(home, ".ssh"), filepath.Join(home, ".ssh/authorized_keys")} {
-			if err := os.Chown(path, userID, userID); err != nil {
-				return err
-			}
-		}
 	}
-	for _, path := range append([]string{"/run/sshd", "/run/lock", "/run/mount"}, daemons...) {
-		for _, p := range plain {
-			if rest, ok := strings.CutPrefix(path, p+"/"); ok {
-				if err := os.MkdirAll(filepath.Join(folder(host, p, upper), rest), 0o755); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
+	return os.Chmod(home, 0o700)
 }
 
 func write(path, text string, mode fs.FileMode) error {
@@ -202,14 +210,14 @@ func write(path, text string, mode fs.FileMode) error {
 
 // mountRoot gives the thread, in a mount namespace of its own, the root of a host.
 // Its /proc is still missing: that takes a process in the PID namespace.
-func mountRoot(host string, all []layer, cgroups map[string]string) error {
+func mountRoot(host string, all []string, cgroups map[string]string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("part from the machine's mounts: %w", err)
 	}
 	root := filepath.Join(host, merged)
 	for _, layer := range all {
-		options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", layer.Path, folder(host, layer.Path, upper), folder(host, layer.Path, work))
-		if err := mount("overlay", root+layer.Path, "overlay", 0, options); err != nil {
+		options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", layer, folder(host, layer, upper), folder(host, layer, work))
+		if err := mount("overlay", root+layer, "overlay", 0, options); err != nil {
 			return err
 		}
 	}

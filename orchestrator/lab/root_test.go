@@ -22,7 +22,7 @@ func TestChooseLayers(t *testing.T) {
 		{Mountpoint: "/bin", FSType: "tmpfs", Source: "tmpfs"},
 		{Mountpoint: "/nowhere", FSType: "ext4", Source: "/dev/vdf"},
 	})
-	if diff := cmp.Diff([]layer{{"/"}, {"/etc"}, {"/usr"}}, got); diff != "" {
+	if diff := cmp.Diff([]string{"/", "/etc", "/usr"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -106,6 +106,10 @@ func hardware(a netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr{0x0a, 0x5a, b[0], b[1], b[2], b[3]} // locally administered
 }
 
+// behind is how far the hosts behind a bastion are from the bastion's subnet, so that
+// no two labs have the same: 10.78.3.0/24 behind 10.77.3.0/24.
+const behind = 1 << 16
+
 // address chooses the subnets, and says where each host is in them.
 func (l *Lab) address(o Options) error {
 	used, err := taken()
@@ -115,23 +119,23 @@ func (l *Lab) address(o Options) error {
 	if l.Subnet.IsValid() && overlaps(l.Subnet, used) {
 		return fmt.Errorf("subnet %v overlaps an address or a route of this machine", l.Subnet)
 	}
+	chosen, err := free(append(used, l.Subnet))
+	if err != nil && (o.Bastion || !l.Subnet.IsValid()) {
+		return err
+	}
+	if o.Bastion {
+		l.outer = chosen
+		l.Bastion = &Host{Name: "bastion", Address: nth(l.outer, 1)}
+		chosen = netip.PrefixFrom(nth(chosen, behind), chosenBits)
+	}
 	if !l.Subnet.IsValid() {
-		if l.Subnet, err = free(used); err != nil {
-			return err
-		}
-		if capacity(l.Subnet) < o.Hosts {
-			return fmt.Errorf("%d hosts do not fit into %v: choose a wider subnet", o.Hosts, l.Subnet)
-		}
+		l.Subnet = chosen
+	}
+	if capacity(l.Subnet) < o.Hosts {
+		return fmt.Errorf("%d hosts do not fit into %v: choose a wider subnet", o.Hosts, l.Subnet)
 	}
 	for n := range o.Hosts {
 		l.Hosts = append(l.Hosts, &Host{Name: fmt.Sprintf("n%d", n+1), Address: nth(l.Subnet, n+1)})
 	}
-	if !o.Bastion {
-		return nil
-	}
-	if l.outer, err = free(append(used, l.Subnet)); err != nil {
-		return err
-	}
-	l.Bastion = &Host{Name: "bastion", Address: nth(l.outer, 1)}
 	return nil
 }
