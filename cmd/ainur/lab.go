@@ -178,12 +178,13 @@ func (c *cli) labLinkCommand() *cobra.Command {
 		Use:   "link NAME HOST",
 		Short: "Make the link of a host slow, lossy or dead, or heal it",
 		Long: `Gives the link of a host the faults that the flags say, and no others. They act at
-the switch that the hosts are plugged into, so that the host does not see them.`,
+the switch that the hosts are plugged into, so that the host does not see them. A
+delay lasts as long as the command.`,
 		Example: `  ainur lab link lab n2 --rate 10mbit --loss 0.01
   ainur lab link lab n2 --cut out
   ainur lab link lab n2 --heal`,
 		Args: args(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if heal == (rate != "" || f != labs.Fault{}) {
 				return exit(exitUsage, errors.New("link takes faults, or --heal alone"))
 			}
@@ -199,13 +200,22 @@ the switch that the hosts are plugged into, so that the host does not see them.`
 			if err != nil {
 				return err
 			}
-			return l.Link(args[1], f)
+			if err := l.Link(args[1], f); err != nil || f.Delay == 0 {
+				return err
+			}
+			if !c.quiet {
+				fmt.Fprintln(c.stderr, "the link has a delay until this is interrupted, or another link or down")
+			}
+			if err := l.AwaitHealed(cmd.Context(), args[1]); err != nil {
+				return errors.Join(err, l.Link(args[1], labs.Fault{}))
+			}
+			return nil
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&rate, "rate", "", "bits per second each way, such as 10mbit")
 	flags.Float64Var(&f.Loss, "loss", 0, "share of packets lost each way, from 0 to 1")
-	flags.DurationVar(&f.Delay, "delay", 0, "of each packet each way; the kernel must have netem")
+	flags.DurationVar(&f.Delay, "delay", 0, "of each packet each way, until this is interrupted: such as 20ms")
 	flags.BoolVar(&f.Down, "down", false, "as if the cable was pulled")
 	flags.StringVar(&f.Cut, "cut", "", "in: nothing reaches the host; out: nothing leaves it")
 	flags.BoolVar(&heal, "heal", false, "no fault any more")

@@ -34,6 +34,7 @@ func (l *Lab) remove() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	relays := l.stopRelays() // those of other processes would keep the switch
 	var killed []victim
 	for _, e := range entries {
 		if !e.IsDir() {
@@ -47,7 +48,7 @@ func (l *Lab) remove() error {
 			killed = append(killed, *v)
 		}
 	}
-	if err := errors.Join(l.thaw(), awaitEnd(killed)); err != nil {
+	if err := errors.Join(relays, l.thaw(), awaitEnd(killed)); err != nil {
 		return err // what runs still needs the rest
 	}
 	l.running.Wait()

@@ -17,7 +17,7 @@ import (
 type Fault struct {
 	Rate  uint64        // bits per second, each way; 0 is as fast as it goes
 	Loss  float64       // of the packets, each way, from 0 to 1
-	Delay time.Duration // of each packet, each way; it takes a kernel with netem
+	Delay time.Duration // of each packet, each way, as long as this process lives
 	Down  bool          // as if the cable was pulled
 	Cut   string        // in or out: nothing comes to the host, or nothing leaves it
 }
@@ -30,8 +30,6 @@ func (f Fault) validate() error {
 		return fmt.Errorf("loss is %g, want 0 to 1", f.Loss)
 	case f.Delay < 0:
 		return fmt.Errorf("delay is %v, want 0 or more", f.Delay)
-	case f.Delay > 0 && f.Rate > 0:
-		return errors.New("a link has a rate or a delay, not both")
 	case f.Cut != "" && f.Cut != "in" && f.Cut != "out":
 		return fmt.Errorf("cut is %q, want in or out", f.Cut)
 	}
@@ -48,7 +46,8 @@ const (
 )
 
 // Link gives the link of a host that fault and no other. All but a part of the rate
-// is done at the switch, where the host neither sees nor mends it.
+// is done at the switch, where the host neither sees nor mends it. When a process that
+// delays a link is killed, the host is unplugged until the next Link.
 func (l *Lab) Link(host string, f Fault) error {
 	h, err := l.find(host)
 	if err != nil {
@@ -57,41 +56,59 @@ func (l *Lab) Link(host string, f Fault) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
-	port, err := l.enter(switchDir)
+	s, err := l.enter(switchDir)
 	if err != nil {
 		return err
 	}
-	defer port.Close()
+	defer s.Close()
 	inside, err := l.enter(h.Name)
 	if err != nil {
 		return err
 	}
 	defer inside.Close()
-	for _, end := range []struct {
-		netlink *netlink.Handle
-		device  string
-	}{{port, h.Name}, {inside, device}} {
-		if err := shape(end.netlink, end.device, f); err != nil {
-			return fmt.Errorf("change the link of %s: %w", host, err)
-		}
-	}
-	link, err := port.LinkByName(h.Name)
+	port, err := s.LinkByName(h.Name)
 	if err != nil {
 		return fmt.Errorf("find the link of %s: %w", host, err)
 	}
-	if err := lose(port, link, f); err != nil {
-		return fmt.Errorf("lose packets of %s: %w", host, err)
+	for _, step := range []func() error{
+		func() error { return l.delay(s, h, port, f) },
+		func() error { return shape(s, h.Name, f) },
+		func() error { return shape(inside, device, f) },
+		func() error { return l.lose(s, h, f) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("change the link of %s: %w", host, err)
+		}
 	}
 	if f.Down {
-		return port.LinkSetDown(link)
+		return s.LinkSetDown(port)
 	}
-	if err := port.LinkSetUp(link); err != nil {
+	if err := s.LinkSetUp(port); err != nil {
 		return fmt.Errorf("plug in %s: %w", host, err)
 	}
 	return errors.Join(l.awaitUp(switchDir, h.Name), l.awaitUp(h.Name, device))
 }
 
-// shape gives what a link sends its rate or its delay.
+// delay plugs a port into its bridge, or a relay between them.
+func (l *Lab) delay(s *netlink.Handle, h *Host, port netlink.Link, f Fault) error {
+	name := outerBridge
+	if l.Bastion != nil && h != l.Bastion {
+		name = innerBridge
+	}
+	bridge, err := s.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find the bridge %s: %w", name, err)
+	}
+	if err := l.stopRelay(s, h.Name); err != nil {
+		return err
+	}
+	if f.Delay > 0 {
+		return l.startRelay(s, h.Name, bridge, f.Delay)
+	}
+	return s.LinkSetMaster(port, bridge)
+}
+
+// shape gives what a link sends its rate.
 func shape(h *netlink.Handle, device string, f Fault) error {
 	link, err := h.LinkByName(device)
 	if err != nil {
@@ -101,23 +118,16 @@ func shape(h *netlink.Handle, device string, f Fault) error {
 	if err := remove(h, &netlink.GenericQdisc{QdiscAttrs: attrs}); err != nil {
 		return err
 	}
-	switch {
-	case f.Rate > 0:
-		bytes := f.Rate / 8
-		burst := max(minBurst, bytes*uint64(burstTime)/uint64(time.Second))
-		limit := burst + bytes*uint64(queueTime)/uint64(time.Second)
-		return h.QdiscAdd(&netlink.Tbf{
-			QdiscAttrs: attrs, Rate: bytes, Limit: uint32(min(limit, math.MaxUint32)),
-			Buffer: uint32(min(float64(netlink.TickInUsec())*float64(burst)/float64(bytes)*1e6, math.MaxUint32)),
-		})
-	case f.Delay > 0:
-		err := h.QdiscAdd(netlink.NewNetem(attrs, netlink.NetemQdiscAttrs{Latency: uint32(min(f.Delay.Microseconds(), math.MaxUint32))}))
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-			return fmt.Errorf("a delay takes netem, which this kernel lacks (CONFIG_NET_SCH_NETEM): %w", err)
-		}
-		return err
+	if f.Rate == 0 {
+		return nil
 	}
-	return nil
+	bytes := f.Rate / 8
+	burst := max(minBurst, bytes*uint64(burstTime)/uint64(time.Second))
+	limit := burst + bytes*uint64(queueTime)/uint64(time.Second)
+	return h.QdiscAdd(&netlink.Tbf{
+		QdiscAttrs: attrs, Rate: bytes, Limit: uint32(min(limit, math.MaxUint32)),
+		Buffer: uint32(min(float64(netlink.TickInUsec())*float64(burst)/float64(bytes)*1e6, math.MaxUint32)),
+	})
 }
 
 // remove removes a qdisc that may not be there.
@@ -128,14 +138,9 @@ func remove(h *netlink.Handle, q netlink.Qdisc) error {
 	return nil
 }
 
-// lose has a port of the switch drop packets. What it takes in leaves the host.
-func lose(h *netlink.Handle, port netlink.Link, f Fault) error {
-	q := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: port.Attrs().Index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0),
-	}}
-	if err := remove(h, q); err != nil {
-		return err
-	}
+// lose has the switch drop packets of a host. What its port takes in leaves the host;
+// a relay takes it away before, so that it is dropped at the other side of that.
+func (l *Lab) lose(s *netlink.Handle, h *Host, f Fault) error {
 	out, in := f.Loss, f.Loss
 	switch f.Cut {
 	case "out":
@@ -143,13 +148,28 @@ func lose(h *netlink.Handle, port netlink.Link, f Fault) error {
 	case "in":
 		in = 1
 	}
-	if out == 0 && in == 0 {
-		return nil
+	if f.Delay == 0 {
+		return drop(s, h.Name, out, in)
+	}
+	return errors.Join(drop(s, tapOf(h.Name), out, 0), drop(s, h.Name, 0, in))
+}
+
+// drop has a link drop shares of what it takes in and of what it gives out.
+func drop(h *netlink.Handle, device string, ingress, egress float64) error {
+	link, err := h.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("find the link %s: %w", device, err)
+	}
+	q := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0),
+	}}
+	if err := remove(h, q); err != nil || ingress == 0 && egress == 0 {
+		return err
 	}
 	if err := h.QdiscAdd(q); err != nil {
 		return err
 	}
-	for parent, share := range map[uint32]float64{netlink.HANDLE_MIN_INGRESS: out, netlink.HANDLE_MIN_EGRESS: in} {
+	for parent, share := range map[uint32]float64{netlink.HANDLE_MIN_INGRESS: ingress, netlink.HANDLE_MIN_EGRESS: egress} {
 		if share == 0 {
 			continue
 		}
@@ -158,7 +178,7 @@ func lose(h *netlink.Handle, port netlink.Link, f Fault) error {
 			return err
 		}
 		err = h.FilterAdd(&netlink.BpfFilter{
-			FilterAttrs: netlink.FilterAttrs{LinkIndex: port.Attrs().Index, Parent: parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: link.Attrs().Index, Parent: parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
 			Fd:          program, Name: "ainur-lab", DirectAction: true,
 		})
 		if err := errors.Join(err, unix.Close(program)); err != nil {
@@ -169,8 +189,8 @@ func lose(h *netlink.Handle, port netlink.Link, f Fault) error {
 }
 
 // loadDropper loads a program that drops a share of packets, each by chance. It is
-// written in the instructions of linux/bpf.h, because the kernel that has no netem
-// has no other classifier that knows chance.
+// written in the instructions of linux/bpf.h: netem, which can do this too, is not in
+// every kernel.
 func loadDropper(share float64) (fd int, err error) {
 	const (
 		mov    = 0xb7 // BPF_ALU64 | BPF_MOV | BPF_K
@@ -198,13 +218,15 @@ func loadDropper(share float64) (fd int, err error) {
 		add(exit, 0, 0)
 	}
 	license := []byte("Apache-2.0\x00")
+	var pinned runtime.Pinner // the kernel gets numbers, which keep nothing in its place
+	defer pinned.Unpin()
+	pinned.Pin(&code[0])
+	pinned.Pin(&license[0])
 	attr := struct {
 		kind, instructions uint32
 		code, license      uint64
 	}{unix.BPF_PROG_TYPE_SCHED_CLS, uint32(len(code) / 8), uint64(uintptr(unsafe.Pointer(&code[0]))), uint64(uintptr(unsafe.Pointer(&license[0])))}
 	n, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	runtime.KeepAlive(code)
-	runtime.KeepAlive(license)
 	if errno != 0 {
 		return 0, fmt.Errorf("load a program that drops packets: %w", errno)
 	}

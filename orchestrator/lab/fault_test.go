@@ -149,7 +149,7 @@ func TestLinkRefuses(t *testing.T) {
 		"a loss":          {"n1", lab.Fault{Loss: 1.5}, "want 0 to 1"},
 		"a cut":           {"n1", lab.Fault{Cut: "both"}, "want in or out"},
 		"a rate":          {"n1", lab.Fault{Rate: 1}, "at least"},
-		"both":            {"n1", lab.Fault{Rate: 1e6, Delay: 1}, "not both"},
+		"a delay":         {"n1", lab.Fault{Delay: -1}, "0 or more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := l.Link(tt.host, tt.fault); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -157,7 +157,61 @@ func TestLinkRefuses(t *testing.T) {
 			}
 		})
 	}
-	if err := l.Link("n1", lab.Fault{Delay: time.Millisecond}); err != nil && !strings.Contains(err.Error(), "netem") {
-		t.Errorf("a delay: %v", err)
+}
+
+func TestDelay(t *testing.T) {
+	l := up(t, lab.Options{Hosts: 2, Bastion: true})
+	a, b := packets(t, l.Hosts[0]), packets(t, l.Hosts[1])
+	trip := func() time.Duration {
+		start := time.Now()
+		if n := arrive(t, a, b, 1) + arrive(t, b, a, 1); n != 2 {
+			t.Errorf("%d of 2 packets came", n)
+		}
+		return time.Since(start)
 	}
+	trip() // they learn each other's address
+	for _, tt := range []struct {
+		name     string
+		fault    lab.Fault
+		trip     [2]time.Duration // there and back
+		transfer [2]time.Duration // a handshake of one trip, and some more for the data
+	}{
+		{"delay", lab.Fault{Delay: 20 * time.Millisecond}, [2]time.Duration{40 * time.Millisecond, 90 * time.Millisecond}, [2]time.Duration{60 * time.Millisecond, time.Second}},
+		{"longer delay", lab.Fault{Delay: 40 * time.Millisecond}, [2]time.Duration{80 * time.Millisecond, 150 * time.Millisecond}, [2]time.Duration{120 * time.Millisecond, 2 * time.Second}},
+		{"delay and rate", lab.Fault{Delay: time.Millisecond, Rate: 8_000_000}, [2]time.Duration{2 * time.Millisecond, 50 * time.Millisecond}, [2]time.Duration{200 * time.Millisecond, 3 * time.Second}},
+		{"healed", lab.Fault{}, [2]time.Duration{0, 20 * time.Millisecond}, [2]time.Duration{0, 150 * time.Millisecond}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := l.Link("n1", tt.fault); err != nil {
+				t.Fatal(err)
+			}
+			if took := trip(); took < tt.trip[0] || took > tt.trip[1] {
+				t.Errorf("there and back took %v, want %v", took, tt.trip)
+			}
+			for _, ends := range [][2]*lab.Host{{l.Hosts[0], l.Hosts[1]}, {l.Hosts[1], l.Hosts[0]}} {
+				if took := transfer(t, ends[0], ends[1], 300_000); took < tt.transfer[0] || took > tt.transfer[1] {
+					t.Errorf("300 kB from %s took %v, want %v", ends[0].Name, took, tt.transfer)
+				}
+			}
+		})
+	}
+	for _, cut := range []string{"out", "in"} {
+		if err := l.Link("n1", lab.Fault{Delay: time.Millisecond, Cut: cut}); err != nil {
+			t.Fatal(err)
+		}
+		if out, in := arrive(t, a, b, 5), arrive(t, b, a, 5); cut == "out" && (out != 0 || in != 5) || cut == "in" && (out != 5 || in != 0) {
+			t.Errorf("cut %s with a delay, %d of 5 packets left and %d came", cut, out, in)
+		}
+	}
+	other, err := lab.Open(l.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Link("n1", lab.Fault{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.AwaitHealed(t.Context(), "n1"); err != nil {
+		t.Error(err)
+	}
+	trip()
 }

@@ -66,6 +66,7 @@ type Lab struct {
 	containerd bool
 	outer      netip.Prefix // of the bastion and this machine, with a bastion
 	running    sync.WaitGroup
+	relays     sync.Map // *relay by the name of the host, of this process
 }
 
 var goodName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)

@@ -139,7 +139,7 @@ func TestDown(t *testing.T) {
 			if o.Containerd {
 				sh(t, l, l.Hosts[0], `mkdir /tmp/root && mount --bind / /tmp/root && ctr run -d --runc-binary crun --rootfs /tmp/root c1 /bin/sleep 4321`)
 			}
-			if err := l.Link("n1", lab.Fault{Rate: 1e6, Loss: 0.1, Cut: "in"}); err != nil {
+			if err := l.Link("n1", lab.Fault{Rate: 1e6, Loss: 0.1, Cut: "in", Delay: time.Second}); err != nil {
 				t.Fatal(err)
 			}
 			spaces := namespaces(t, l)
