@@ -75,14 +75,14 @@ func TestLink(t *testing.T) {
 		out, in  [2]int    // how many of 200 packets leave n1, and how many reach it: from and to
 		transfer [2]time.Duration
 	}{
-		{"no fault", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 150 * time.Millisecond}},
+		{"no fault", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 250 * time.Millisecond}},
 		{"loss", lab.Fault{Loss: 0.5}, [2]int{50, 150}, [2]int{50, 150}, [2]time.Duration{}}, // seven deviations
 		{"cut out", lab.Fault{Cut: "out"}, [2]int{0, 0}, [2]int{200, 200}, [2]time.Duration{}},
 		{"cut in", lab.Fault{Cut: "in"}, [2]int{200, 200}, [2]int{0, 0}, [2]time.Duration{}},
 		{"cut in and loss", lab.Fault{Cut: "in", Loss: 0.5}, [2]int{50, 150}, [2]int{0, 0}, [2]time.Duration{}},
 		{"down", lab.Fault{Down: true}, [2]int{0, 0}, [2]int{0, 0}, [2]time.Duration{}},
-		{"rate", lab.Fault{Rate: 8_000_000}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{200 * time.Millisecond, 3 * time.Second}},
-		{"healed", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 150 * time.Millisecond}},
+		{"rate", lab.Fault{Rate: 8_000_000}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{260 * time.Millisecond, 5 * time.Second}},
+		{"healed", lab.Fault{}, [2]int{200, 200}, [2]int{200, 200}, [2]time.Duration{0, 250 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := l.Link("n1", tt.fault); err != nil {
@@ -176,10 +176,9 @@ func TestDelay(t *testing.T) {
 		trip     [2]time.Duration // there and back
 		transfer [2]time.Duration // a handshake of one trip, and some more for the data
 	}{
-		{"delay", lab.Fault{Delay: 20 * time.Millisecond}, [2]time.Duration{40 * time.Millisecond, 90 * time.Millisecond}, [2]time.Duration{60 * time.Millisecond, time.Second}},
-		{"longer delay", lab.Fault{Delay: 40 * time.Millisecond}, [2]time.Duration{80 * time.Millisecond, 150 * time.Millisecond}, [2]time.Duration{120 * time.Millisecond, 2 * time.Second}},
-		{"delay and rate", lab.Fault{Delay: time.Millisecond, Rate: 8_000_000}, [2]time.Duration{2 * time.Millisecond, 50 * time.Millisecond}, [2]time.Duration{200 * time.Millisecond, 3 * time.Second}},
-		{"healed", lab.Fault{}, [2]time.Duration{0, 20 * time.Millisecond}, [2]time.Duration{0, 150 * time.Millisecond}},
+		{"delay", lab.Fault{Delay: 30 * time.Millisecond}, [2]time.Duration{60 * time.Millisecond, time.Second}, [2]time.Duration{90 * time.Millisecond, 5 * time.Second}},
+		{"healed", lab.Fault{}, [2]time.Duration{0, 59 * time.Millisecond}, [2]time.Duration{0, 250 * time.Millisecond}},
+		{"delay and rate", lab.Fault{Delay: time.Millisecond, Rate: 8_000_000}, [2]time.Duration{2 * time.Millisecond, time.Second}, [2]time.Duration{260 * time.Millisecond, 5 * time.Second}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := l.Link("n1", tt.fault); err != nil {

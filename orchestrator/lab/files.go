@@ -165,7 +165,11 @@ func (l *Lab) etc(h *Host, hostKey []byte) (map[string]string, error) {
 	var hosts strings.Builder
 	hosts.WriteString("127.0.0.1 localhost\n::1 localhost\n")
 	for _, other := range l.all() {
-		fmt.Fprintf(&hosts, "%v %s\n", other.Address, other.Name)
+		address := other.Address
+		if other == l.Bastion && h != l.Bastion { // which the others see from behind
+			address = gateway(l.Subnet)
+		}
+		fmt.Fprintf(&hosts, "%v %s\n", address, other.Name)
 	}
 	files := map[string]string{
 		"/etc/hostname":                 h.Name + "\n",

@@ -220,6 +220,9 @@ func TestBastion(t *testing.T) {
 	if got := sh(t, l, l.Hosts[1], "hostname"); got != "n2" {
 		t.Errorf("the host behind the bastion is %q", got)
 	}
+	if got := sh(t, l, l.Hosts[1], "exec 3<>/dev/tcp/bastion/22; head -c 4 <&3"); got != "SSH-" {
+		t.Errorf("a host sees %q of the bastion", got)
+	}
 	// This machine may have a way out where something else answers, but no such host.
 	conn, err := net.DialTimeout("tcp", l.Hosts[0].Address.String()+":22", time.Second)
 	if err != nil {
