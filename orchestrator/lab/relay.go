@@ -137,11 +137,12 @@ func (r *relay) carry(from, to *os.File) {
 	r.running.Go(func() {
 		defer r.stop()
 		for f := range waiting {
-			time.Sleep(time.Until(f.due))
-			_, err := to.Write(f.text)
-			if errors.Is(err, os.ErrClosed) {
+			select {
+			case <-time.After(time.Until(f.due)):
+			case <-r.ended:
 				return
-			} // other errors are of a frame that the link does not take
+			}
+			_, _ = to.Write(f.text) // the link may not take it: it is down, or closed, which ended tells
 		}
 	})
 }
