@@ -1,0 +1,68 @@
+package ssh
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1" //nolint:gosec // the format's own
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+)
+
+// learn adds the key of a host to a known_hosts file, whole or not at all, hashed
+// where the file has hashed names. Others may do the same at the same time.
+func learn(file, name string, key ssh.PublicKey) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	lock, err := os.Open(filepath.Dir(file)) // the file itself is replaced
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // gives the lock back
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(content) > 0 && content[len(content)-1] != '\n' {
+		content = append(content, '\n')
+	}
+	if strings.Contains(string(content), "|1|") {
+		if name, err = hash(name); err != nil {
+			return err
+		}
+	}
+	content = append(content, name+" "+string(ssh.MarshalAuthorizedKey(key))...)
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".known_hosts-")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Chmod(0o600), temporary.Sync(), temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return nil
+}
+
+// hash is a name as known_hosts files hide it.
+func hash(name string) (string, error) {
+	salt := make([]byte, sha1.Size)
+	if _, err := rand.Read(salt); err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha1.New, salt)
+	mac.Write([]byte(name))
+	return "|1|" + base64.StdEncoding.EncodeToString(salt) + "|" + base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
+}

@@ -1,0 +1,120 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/ainur-faas/ainur/orchestrator/remote"
+)
+
+// receive is what makes a file on the host: with its path, SHA-256 and mode. It says
+// "same", or "send" and reads the content. The file is there when all of it is.
+const receive = `
+set -e
+umask 022
+dir=$(dirname -- "$1")
+sum() {
+  if command -v sha256sum >/dev/null; then sha256sum; elif command -v openssl >/dev/null; then openssl dgst -sha256 -r; else
+    echo "neither sha256sum nor openssl is there" >&2; exit 69; fi | cut -d" " -f1
+}
+if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sum <"$1")" = "$2" ]; then chmod "$3" "$1"; echo same; exit 0; fi
+mkdir -p -- "$dir"
+new=$(mktemp "$dir/.ainur-XXXXXX")
+trap 'rm -f -- "$new"' EXIT
+trap 'exit 1' HUP INT TERM
+echo send
+cat >"$new"
+got=$(sum <"$new")
+if [ "$got" != "$2" ]; then echo "what arrived has SHA-256 $got" >&2; exit 65; fi
+chmod "$3" "$new"
+sync "$new" 2>/dev/null || sync
+if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
+mv -f -- "$new" "$1"
+trap - EXIT
+`
+
+// Push makes a file.
+func (c *conn) Push(ctx context.Context, f remote.File) (changed bool, err error) {
+	if !path.IsAbs(f.Path) {
+		return false, fmt.Errorf("push %s to host %s: the path is not absolute", f.Path, c.host)
+	}
+	if f.SHA256 == "" {
+		if f.SHA256, err = digest(f.Content); err != nil {
+			return false, fmt.Errorf("push %s to host %s: %w", f.Path, c.host, err)
+		}
+	}
+	answer := &answer{said: make(chan struct{})}
+	err = c.Run(ctx, remote.Command{
+		Args: []string{"sh", "-c", receive, "ainur-push", path.Clean(f.Path), f.SHA256, fmt.Sprintf("%o", f.Mode.Perm())},
+		Root: f.Root, Stdin: &whenAsked{answer, f.Content, ctx}, Stdout: answer,
+	})
+	var bad *remote.ExitError
+	if errors.As(err, &bad) && strings.Contains(bad.Stderr, "No space left") {
+		err = fmt.Errorf("%w; make room there, or give another place with install", err)
+	}
+	if err != nil {
+		return false, fmt.Errorf("push %s to host %s: %w", f.Path, c.host, err)
+	}
+	return answer.word() == "send", nil
+}
+
+func digest(content io.ReadSeeker) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, content); err != nil {
+		return "", err
+	}
+	_, err := content.Seek(0, io.SeekStart)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// answer is the word that receive says.
+type answer struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	said chan struct{} // closed with the first line
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := bytes.Contains(a.b.Bytes(), []byte("\n"))
+	a.b.Write(b)
+	if !before && bytes.Contains(a.b.Bytes(), []byte("\n")) {
+		close(a.said)
+	}
+	return len(b), nil
+}
+
+func (a *answer) word() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	line, _, _ := strings.Cut(a.b.String(), "\n")
+	return line
+}
+
+// whenAsked is content that is read only when it is asked for.
+type whenAsked struct {
+	*answer
+	content io.Reader
+	ctx     context.Context //nolint:containedctx // a Read takes none
+}
+
+func (w *whenAsked) Read(b []byte) (int, error) {
+	select {
+	case <-w.said:
+	case <-w.ctx.Done():
+		return 0, context.Cause(w.ctx)
+	}
+	if w.word() != "send" {
+		return 0, io.EOF
+	}
+	return w.content.Read(b)
+}
