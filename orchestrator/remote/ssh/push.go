@@ -51,6 +51,8 @@ func (c *conn) Push(ctx context.Context, f remote.File) (changed bool, err error
 			return false, fmt.Errorf("push %s to host %s: %w", f.Path, c.host, err)
 		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // whoever waits to be asked
 	answer := &answer{said: make(chan struct{})}
 	err = c.Run(ctx, remote.Command{
 		Args: []string{"sh", "-c", receive, "ainur-push", path.Clean(f.Path), f.SHA256, fmt.Sprintf("%o", f.Mode.Perm())},

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,11 @@ func resolve(ctx context.Context, address string, s spec.SSH) (*settings, []stri
 	if err != nil {
 		return nil, nil, err
 	}
+	r, err := combine(address, s, config)
+	return r, warnings, err
+}
+
+func combine(address string, s spec.SSH, config configuration) (*settings, error) {
 	r := &settings{SSH: s, host: address, timeout: s.Connect}
 	if name := config.one("hostname"); name != "" {
 		r.host = name
@@ -74,7 +80,7 @@ func resolve(ctx context.Context, address string, s spec.SSH) (*settings, []stri
 	if r.User == "" {
 		current, err := user.Current()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		r.User = current.Username
 	}
@@ -109,7 +115,7 @@ func resolve(ctx context.Context, address string, s spec.SSH) (*settings, []stri
 		}
 		*list = absolute
 	}
-	return r, warnings, nil
+	return r, nil
 }
 
 func knownFiles(given string, config configuration) []string {
@@ -163,7 +169,7 @@ func configOf(ctx context.Context, address string, s spec.SSH) (configuration, [
 	}
 	program, err := exec.LookPath("ssh")
 	if err != nil {
-		return readConfig(home(s.Config), address)
+		return readFiles([]string{home(s.Config), "/etc/ssh/ssh_config"}, address)
 	}
 	args := []string{"-G"}
 	if s.Config != "" && s.Config != "~/.ssh/config" { // which replaces that of the system, too
@@ -193,27 +199,32 @@ func configOf(ctx context.Context, address string, s spec.SSH) (configuration, [
 	return config, nil, nil
 }
 
-// keywords are those that readConfig asks for.
+// keywords are those that readFiles asks for.
 var keywords = []string{
 	"HostName", "User", "Port", "IdentityFile", "IdentitiesOnly", "IdentityAgent", "CertificateFile", "ProxyJump", "ProxyCommand",
 	"UserKnownHostsFile", "GlobalKnownHostsFile", "HostKeyAlias",
 }
 
-// readConfig reads the user's file, then the system's; the first value wins. What
-// cannot be read of the system's is a warning.
-func readConfig(file, address string) (configuration, []string, error) {
+// hostLine is one whose patterns may be in quotes, which the library takes for a part of them.
+var hostLine = regexp.MustCompile(`(?mi)^[ \t]*host[ \t=].*$`)
+
+func unquoted(line []byte) []byte { return bytes.ReplaceAll(line, []byte(`"`), nil) }
+
+// readFiles reads configurations one after the other; the first value wins. What
+// cannot be read of another than the first, the user's own, is a warning.
+func readFiles(files []string, address string) (configuration, []string, error) {
 	config := configuration{}
 	var warnings []string
-	for _, path := range []string{file, "/etc/ssh/ssh_config"} {
+	for i, path := range files {
 		content, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		var parsed *ssh_config.Config
 		if err == nil {
-			parsed, err = ssh_config.DecodeBytes(content)
+			parsed, err = ssh_config.DecodeBytes(hostLine.ReplaceAllFunc(content, unquoted))
 		}
-		if err != nil && path != file {
+		if err != nil && i > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s is left out: %v", path, err))
 			continue
 		}

@@ -1,0 +1,225 @@
+package ssh_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/remote"
+	"github.com/ainur-faas/ainur/orchestrator/remote/sshtest"
+)
+
+// hostOf is a host that is a server of a test.
+func hostOf(s *sshtest.Server) spec.Host {
+	return spec.Host{Name: "h", Address: s.Host, SSH: spec.SSH{
+		User: "root", Port: s.Port, Config: "none", Agent: "none", Identity: []string{s.Key}, KnownHosts: s.KnownHosts, HostKey: "strict",
+		Connect: 2 * time.Second, Handshake: 2 * time.Second, Keepalive: 15 * time.Second, KeepaliveMax: 3, CommandTimeout: 10 * time.Second, MaxSessions: 8,
+	}}
+}
+
+// tools is a PATH with the system's programs but some, and with others instead.
+func tools(t *testing.T, without []string, instead map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"sh", "dirname", "cut", "mkdir", "mktemp", "rm", "cat", "chmod", "sync", "mv", "sha256sum", "openssl", "sleep", "true", "id", "env"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range without {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, script := range instead {
+		_ = os.Remove(filepath.Join(dir, name)) // it may not be there
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestFaults: whatever goes wrong, the right error comes in time, and names the host,
+// the step and what to do; nothing is left.
+func TestFaults(t *testing.T) {
+	run := func(args ...string) func(*testing.T, remote.Conn) error {
+		return func(t *testing.T, c remote.Conn) error { return c.Run(t.Context(), remote.Command{Args: args}) }
+	}
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
+	target := filepath.Join(t.TempDir(), "folder", "file")
+	push := func(t *testing.T, c remote.Conn) error {
+		_, err := c.Push(t.Context(), remote.File{Path: target, Mode: 0o644, Content: bytes.NewReader(content)})
+		return err
+	}
+	for name, tt := range map[string]struct {
+		faults sshtest.Faults
+		do     func(*testing.T, remote.Conn) error // nil: connecting is enough
+		kind   error
+		want   []string // in the error; nil: there is none
+	}{
+		"nothing":               {sshtest.Faults{}, push, nil, nil},
+		"slow banner":           {sshtest.Faults{SlowBanner: 300 * time.Millisecond}, run("true"), nil, nil},
+		"too slow a banner":     {sshtest.Faults{SlowBanner: 2500 * time.Millisecond}, nil, remote.ErrUnreachable, []string{"handshake", "2s"}},
+		"no banner":             {sshtest.Faults{Silent: true}, nil, remote.ErrUnreachable, []string{"handshake", "2s"}},
+		"stall in key exchange": {sshtest.Faults{StallAfter: 200}, nil, remote.ErrUnreachable, []string{"handshake", "2s"}},
+		"partial success":       {sshtest.Faults{Partial: true}, nil, remote.ErrRefused, []string{"authenticate as root"}},
+		"no sessions":           {sshtest.Faults{MaxSessions: 1}, both, nil, []string{"open a session", "max_sessions"}},
+		"drop in an upload":     {sshtest.Faults{DropAfter: 100_000}, push, remote.ErrUnknown, []string{"push " + target}},
+		"corrupt byte":          {sshtest.Faults{Corrupt: true}, push, nil, []string{"push " + target, "SHA-256"}},
+		"slow window":           {sshtest.Faults{SlowInput: 5 * time.Millisecond}, push, nil, nil},
+		"hang on close":         {sshtest.Faults{HangOnClose: true}, brief, remote.ErrUnknown, []string{"run true"}},
+		"no exit status":        {sshtest.Faults{NoExitStatus: true}, run("true"), remote.ErrUnknown, []string{"run true"}},
+		"greeting":              {sshtest.Faults{Motd: strings.Repeat("Welcome! ainur-FAKE 1\n", 10_000)}, say, nil, nil},
+		"full disk":             {sshtest.Faults{Path: tools(t, nil, map[string]string{"cat": "echo 'cat: write error: No space left on device' >&2; exit 1"})}, push, nil, []string{"No space left", "make room"}},
+		"read-only":             {sshtest.Faults{Path: tools(t, nil, map[string]string{"mktemp": "echo 'mktemp: Read-only file system' >&2; exit 1"})}, push, nil, []string{"push " + target, "Read-only"}},
+		"no sha256sum":          {sshtest.Faults{Path: tools(t, []string{"sha256sum"}, nil)}, push, nil, nil},
+		"nothing that sums":     {sshtest.Faults{Path: tools(t, []string{"sha256sum", "openssl"}, nil)}, push, nil, []string{"sha256sum"}},
+		"no such program":       {sshtest.Faults{}, run("no-such-program"), nil, []string{"no-such-program", "127"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sshtest.Start(t, tt.faults)
+			d := dialer(t)
+			before := runtime.NumGoroutine()
+			began := time.Now()
+			c, err := d.Dial(t.Context(), hostOf(s), spec.Become{})
+			if err == nil && tt.do != nil {
+				err = tt.do(t, c)
+			}
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if c != nil {
+				if err := c.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			}
+			if (err == nil) != (tt.want == nil) || tt.kind != nil && !errors.Is(err, tt.kind) {
+				t.Errorf("got %v, want %v %q", err, tt.kind, tt.want)
+			}
+			for _, want := range tt.want {
+				if err != nil && !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+			if err != nil && !strings.Contains(err.Error(), "host h") {
+				var bad *remote.ExitError
+				if !errors.As(err, &bad) {
+					t.Errorf("%q does not name the host", err)
+				}
+			}
+			for began := time.Now(); runtime.NumGoroutine() > before && time.Since(began) < 5*time.Second; {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if now := runtime.NumGoroutine(); now > before {
+				stacks := make([]byte, 1<<20)
+				t.Errorf("%d goroutines, %d before:\n%s", now, before, stacks[:runtime.Stack(stacks, true)])
+			}
+			left, err := filepath.Glob(filepath.Join(filepath.Dir(target), ".ainur-*"))
+			if err != nil || len(left) > 0 && name != "drop in an upload" {
+				t.Errorf("left: %v, %v", left, err)
+			}
+			if err := os.RemoveAll(filepath.Dir(target)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// both runs two commands at a time.
+func both(t *testing.T, c remote.Conn) error {
+	errs := make([]error, 2)
+	var group sync.WaitGroup
+	for i := range errs {
+		group.Go(func() { errs[i] = c.Run(t.Context(), remote.Command{Args: []string{"sleep", "0.3"}}) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// brief does not wait long.
+func brief(t *testing.T, c remote.Conn) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	return c.Run(ctx, remote.Command{Args: []string{"true"}})
+}
+
+// say checks that what a command says comes without what a host says.
+func say(t *testing.T, c remote.Conn) error {
+	var out bytes.Buffer
+	err := c.Run(t.Context(), remote.Command{Args: []string{"echo", "hello"}, Stdout: &out})
+	if out.String() != "hello\n" {
+		t.Errorf("it said %q", out.String())
+	}
+	return err
+}
+
+// A host behind one that cannot reach it, or does not answer.
+func TestBehind(t *testing.T) {
+	target := sshtest.Start(t, sshtest.Faults{})
+	for name, tt := range map[string]struct {
+		tcp  func(string) (net.Conn, error)
+		want []string
+	}{
+		"reached": {nil, nil},
+		"down":    {func(string) (net.Conn, error) { return nil, errors.New("no route to host") }, []string{"connect to", "no route"}},
+		"no answer": {func(string) (net.Conn, error) {
+			time.Sleep(3 * time.Second)
+			return nil, errors.New("at last")
+		}, []string{"connect to", "no answer within 2s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bastion := sshtest.Start(t, sshtest.Faults{TCP: tt.tcp})
+			files := filepath.Join(t.TempDir(), "known_hosts")
+			var both []byte
+			for _, path := range []string{target.KnownHosts, bastion.KnownHosts} {
+				content, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				both = append(both, content...)
+			}
+			if err := os.WriteFile(files, both, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h := hostOf(target)
+			h.SSH.KnownHosts, h.SSH.Identity = files, []string{target.Key, bastion.Key}
+			h.SSH.ProxyJump = []string{net.JoinHostPort(bastion.Host, strconv.Itoa(bastion.Port))}
+			d := dialer(t)
+			for range 2 { // the second goes through the same connection
+				c, err := d.Dial(t.Context(), h, spec.Become{})
+				if (err == nil) != (tt.want == nil) {
+					t.Fatalf("got %v, want %q", err, tt.want)
+				}
+				for _, want := range append(tt.want, "host h") {
+					if err != nil && !strings.Contains(err.Error(), want) {
+						t.Errorf("%q does not say %q", err, want)
+					}
+				}
+				if err == nil {
+					if err := errors.Join(c.Run(t.Context(), remote.Command{Args: []string{"true"}}), c.Close()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if n := bastion.Connections.Load(); n != 1 {
+				t.Errorf("%d connections to the bastion, want 1", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,249 @@
+package ssh
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
+)
+
+// configurations are files that ssh and our own reading are to agree on.
+var configurations = []string{
+	"",
+	"Host w1\n  HostName 10.0.0.1\n  User faas\n  Port 2222\n",
+	"Host *\n  User a\nHost w1\n  User b\n",
+	"Host w1\n  User b\nHost *\n  User a\n  ProxyJump gate\n",
+	"Host w* !w1\n  User a\nHost *\n  User c\n",
+	"Host w?\n  IdentityFile ~/.ssh/one\n  IdentityFile ~/.ssh/two\n  IdentitiesOnly yes\n",
+	"host=w1\n  hostname=%h.example.org\n  port = 22\n",
+	"# comment\nHost \"w1\" w2\n  HostKeyAlias lab\n  UserKnownHostsFile /a /b\n  GlobalKnownHostsFile /c\n",
+	"Host w1\n  ProxyJump none\nHost *\n  ProxyJump gate\n",
+	"Host w1\n  IdentityAgent none\n  CertificateFile ~/.ssh/c-cert.pub\n",
+	"Host other\n  User x\n",
+}
+
+// TestConfig: what ssh says of a configuration, where it is installed, is what we read.
+func TestConfig(t *testing.T) {
+	program, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, text := range configurations {
+		file := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := spec.SSH{Config: file, Agent: "auto"}
+		theirs, _, err := resolve(t.Context(), "w1", s)
+		if err != nil {
+			t.Fatalf("%s with %q: %v", program, text, err)
+		}
+		config, warnings, err := readFiles([]string{file}, "w1")
+		if err != nil || len(warnings) > 0 {
+			t.Fatalf("%q: %v, %v", text, warnings, err)
+		}
+		ours, err := combine("w1", s, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(config["identityfile"]) == 0 {
+			theirs.Identity = nil // ssh tells those that everybody has
+		}
+		if len(config["userknownhostsfile"]) == 0 {
+			theirs.knownHosts, ours.knownHosts = nil, nil
+		}
+		type shown struct {
+			host, user, alias, agent string
+			port                     int
+			only                     bool
+			identity, jump, known    string
+			certificates             string
+		}
+		show := func(s *settings) shown {
+			return shown{
+				s.host, s.User, s.alias, s.agent, s.Port, *s.IdentitiesOnly, strings.Join(s.Identity, " "), strings.Join(s.jump, " "),
+				strings.Join(s.knownHosts, " "), strings.Join(s.certificates, " "),
+			}
+		}
+		if got, want := show(ours), show(theirs); got != want {
+			t.Errorf("%q\nwe read  %+v\nssh says %+v", text, got, want)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	for _, text := range configurations {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(strings.ToLower(text), "include") {
+			t.Skip("it reads other files")
+		}
+		config, _, err := readFiles([]string{file}, "w1")
+		if err == nil {
+			_, err = combine("w1", spec.SSH{Agent: "auto"}, config)
+		}
+		if err != nil && err.Error() == "" {
+			t.Error("an error without a word")
+		}
+	})
+}
+
+func TestHop(t *testing.T) {
+	for text, want := range map[string]struct {
+		user, host string
+		port       int
+	}{
+		"gate":              {"", "gate", 0},
+		"me@gate:2222":      {"me", "gate", 2222},
+		"ssh://me@gate:22":  {"me", "gate", 22},
+		"a@b@gate":          {"a@b", "gate", 0},
+		"[fe80::1]:2222":    {"", "fe80::1", 2222},
+		"fe80::1":           {"", "fe80::1", 0},
+		"root@10.0.0.1":     {"root", "10.0.0.1", 0},
+		"me@[2001:db8::1]":  {"me", "2001:db8::1", 0},
+		"":                  {},
+		"me@":               {},
+		"gate:0":            {},
+		"gate:99999":        {},
+		"me@gate:port":      {},
+		"user@gate:22:22:x": {"user", "gate:22:22:x", 0}, // as ssh takes it: an address of version 6
+	} {
+		user, host, port, err := hop(text)
+		if (err == nil) != (want.host != "") || err == nil && (user != want.user || host != want.host || port != want.port) {
+			t.Errorf("%q is %q, %q, %d, %v; want %+v", text, user, host, port, err, want)
+		}
+	}
+}
+
+func key(t testing.TB) ssh.PublicKey {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestKnown(t *testing.T) {
+	ours, theirs := key(t), key(t)
+	line := func(hosts string, k ssh.PublicKey) string {
+		return hosts + " " + string(ssh.MarshalAuthorizedKey(k))
+	}
+	hidden, err := hash("w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		file, name, want string // want: "ok", or words of the error
+		warnings         int
+	}{
+		"there":                    {line("w1", ours), "w1", "ok", 0},
+		"with a port":              {line("[w1]:2222", ours), "[w1]:2222", "ok", 0},
+		"of another port":          {line("[w1]:2222", ours), "w1", "no key", 0},
+		"one of several names":     {line("gate,w1,10.0.0.1", ours), "w1", "ok", 0},
+		"a pattern":                {line("w*", ours), "w1", "ok", 0},
+		"a pattern but this":       {line("w*,!w1", ours), "w1", "no key", 0},
+		"in capitals":              {line("W1", ours), "w1", "ok", 0},
+		"hidden":                   {line(hidden, ours), "w1", "ok", 0},
+		"hidden, another":          {line(hidden, ours), "w2", "no key", 0},
+		"another key":              {line("w1", theirs), "w1", ":1 has another", 0},
+		"one of several keys":      {line("w1", theirs) + line("w1", ours), "w1", "ok", 0},
+		"revoked":                  {"@revoked " + line("*", ours) + line("w1", ours), "w1", "revoked at", 0},
+		"a line that is no line":   {"w1 ssh-ed25519 nonsense\n" + line("w1", ours), "w1", "ok", 1},
+		"an authority is no key":   {"@cert-authority " + line("*", ours), "w1", "no key", 0},
+		"comments and empty lines": {"# hello\n\n" + line("w1", ours), "w1", "ok", 0},
+	} {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := readKnown([]string{file, "/nowhere"}, tt.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = k.check(tt.name, ours)
+		if (err == nil) != (tt.want == "ok") || err != nil && !strings.Contains(err.Error(), tt.want) || len(k.warnings) != tt.warnings {
+			t.Errorf("%s: %v, %q; want %s", name, err, k.warnings, tt.want)
+		}
+	}
+	if got := (known{keys: []knownKey{{PublicKey: ours}}}).algorithms(); !slices.Equal(got, []string{ssh.KeyAlgoED25519}) {
+		t.Errorf("the algorithms of a host whose ed25519 key is on file are %v", got)
+	}
+}
+
+// Several learn of hosts at the same time: none is lost, and the file is hidden where it was.
+func TestLearn(t *testing.T) {
+	for _, hiding := range []bool{false, true} {
+		file := filepath.Join(t.TempDir(), "new", "known_hosts")
+		if hiding {
+			name, err := hash("first")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(name+" "+string(ssh.MarshalAuthorizedKey(key(t)))), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keys := map[string]ssh.PublicKey{}
+		var all sync.WaitGroup
+		for _, name := range []string{"a", "b", "c", "[d]:2222", "e", "f"} {
+			k := key(t)
+			keys[name] = k
+			all.Go(func() {
+				if err := learn(file, name, k); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for name, k := range keys {
+			onFile, err := readKnown([]string{file}, name)
+			if err != nil || onFile.check(name, k) != nil {
+				t.Errorf("%s: %v, %v", name, err, onFile.check(name, k))
+			}
+		}
+		content, err := os.ReadFile(file)
+		if err != nil || hiding == bytes.Contains(content, []byte("[d]:2222")) {
+			t.Errorf("the names of hosts in a file that hides them (%v): %s", hiding, content)
+		}
+	}
+}
+
+func FuzzKnown(f *testing.F) {
+	k := key(f)
+	f.Add("w1 " + string(ssh.MarshalAuthorizedKey(k)))
+	f.Add("@revoked * " + string(ssh.MarshalAuthorizedKey(k)))
+	f.Add("|1|x|y ssh-ed25519 AAAA")
+	f.Add("!,,[: ssh-rsa")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		known, err := readKnown([]string{file}, "w1")
+		if err == nil {
+			_ = known.check("w1", k)
+			_ = known.algorithms()
+		}
+	})
+}
