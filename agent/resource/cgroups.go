@@ -49,16 +49,22 @@ func FindCgroups(root, name string) (c Cgroups, problems []string) {
 
 // CgroupVersion is that of the hierarchies mounted below root: "v1", "v2",
 // "hybrid" (the controllers in v1, an empty v2 beside them) or "none".
-func CgroupVersion(root string) string {
-	_, v2 := os.Stat(filepath.Join(root, "cgroup.controllers"))
-	_, unified := os.Stat(filepath.Join(root, "unified", "cgroup.controllers"))
-	_, v1 := os.Stat(filepath.Join(root, "memory"))
+func CgroupVersion(root string) string { return cgroupVersion(root, exists) }
+
+// CgroupRoot is where the hierarchies are mounted on a host.
+const CgroupRoot = "/sys/fs/cgroup"
+
+// CgroupPaths are what says which version it is.
+var CgroupPaths = []string{CgroupRoot + "/cgroup.controllers", CgroupRoot + "/unified/cgroup.controllers", CgroupRoot + "/memory"}
+
+func cgroupVersion(root string, exists func(path string) bool) string {
+	unified, v1 := exists(filepath.Join(root, "unified", "cgroup.controllers")), exists(filepath.Join(root, "memory"))
 	switch {
-	case v2 == nil:
+	case exists(filepath.Join(root, "cgroup.controllers")):
 		return "v2"
-	case v1 == nil && unified == nil:
+	case v1 && unified:
 		return "hybrid"
-	case v1 == nil:
+	case v1:
 		return "v1"
 	default:
 		return "none"

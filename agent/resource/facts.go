@@ -3,35 +3,51 @@ package resource
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ainur-faas/ainur/hcl/spec"
-	"github.com/ainur-faas/ainur/internal/mono"
 )
 
 // HostFacts reads what this host is. What it does not say is left zero.
 func HostFacts() spec.Facts {
+	f := FactsOf(Files{Read: read, Exists: exists})
+	f.Arch, f.LogicalCores, f.UID, f.GoVersion = runtime.GOARCH, runtime.NumCPU(), os.Getuid(), runtime.Version()
+	return f
+}
+
+// Files are those of a host, which may be another than this one.
+type Files struct {
+	Read   func(path string) []byte // nil where there is none
+	Exists func(path string) bool
+}
+
+func (f Files) line(path string) string { return string(bytes.TrimSpace(f.Read(path))) }
+
+// FactsPaths are the files that FactsOf reads.
+var FactsPaths = []string{
+	"/etc/os-release", "/proc/cmdline", "/proc/cpuinfo", "/proc/loadavg", "/proc/meminfo",
+	"/proc/sys/kernel/hostname", "/proc/sys/kernel/osrelease", "/proc/sys/kernel/random/boot_id",
+	"/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "/sys/devices/system/cpu/smt/control", noTurbo, boost,
+	"/sys/devices/system/node/online", "/sys/kernel/mm/transparent_hugepage/enabled",
+}
+
+// FactsOf is what a host is by its files, without what only a program there knows:
+// architecture, logical cores, user and version of Go.
+func FactsOf(files Files) spec.Facts {
 	f := spec.Facts{
-		BootID: mono.BootID(), Arch: runtime.GOARCH, LogicalCores: runtime.NumCPU(), UID: os.Getuid(), GoVersion: runtime.Version(),
-		OS: osName(), Cmdline: line("/proc/cmdline"), SMT: line("/sys/devices/system/cpu/smt/control"),
-		Governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), Cgroup: CgroupVersion("/sys/fs/cgroup"),
-		NUMANodes: max(1, count("/sys/devices/system/node/node[0-9]*")), THP: chosen(line("/sys/kernel/mm/transparent_hugepage/enabled")),
+		Hostname: files.line("/proc/sys/kernel/hostname"), BootID: files.line("/proc/sys/kernel/random/boot_id"), Kernel: files.line("/proc/sys/kernel/osrelease"),
+		OS:      strings.Trim(split(files.Read("/etc/os-release"), "=")["PRETTY_NAME"], `"`),
+		Cmdline: files.line("/proc/cmdline"), SMT: files.line("/sys/devices/system/cpu/smt/control"),
+		Governor: files.line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), Cgroup: cgroupVersion(CgroupRoot, files.Exists),
+		NUMANodes: max(1, counted(files.line("/sys/devices/system/node/online"))), THP: Chosen(files.line("/sys/kernel/mm/transparent_hugepage/enabled")),
+		Turbo: turbo(files),
 	}
-	f.Hostname, _ = os.Hostname() // "" when it has none
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		f.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	readCPU(&f, read("/proc/cpuinfo"))
-	memory := split(read("/proc/meminfo"), ":")
+	readCPU(&f, files.Read("/proc/cpuinfo"))
+	memory := split(files.Read("/proc/meminfo"), ":")
 	f.MemoryTotal, f.SwapTotal = kib(memory["MemTotal"]), kib(memory["SwapTotal"])
-	f.Turbo = turbo()
-	if first, _, ok := strings.Cut(line("/proc/loadavg"), " "); ok {
+	if first, _, ok := strings.Cut(files.line("/proc/loadavg"), " "); ok {
 		f.Load1, _ = strconv.ParseFloat(first, 64) // 0 when it is no number
 	}
 	return f
@@ -63,15 +79,16 @@ func readCPU(f *spec.Facts, cpuinfo []byte) {
 	f.Sockets, f.PhysicalCores = len(sockets), len(cores)
 }
 
-func osName() string { return strings.Trim(split(read("/etc/os-release"), "=")["PRETTY_NAME"], `"`) }
+// Where two drivers say whether the CPU may go over its base frequency.
+const (
+	noTurbo = "/sys/devices/system/cpu/intel_pstate/no_turbo"
+	boost   = "/sys/devices/system/cpu/cpufreq/boost"
+)
 
 // turbo is whether the CPU may go over its base frequency, nil when unknown.
-func turbo() *bool {
-	for path, on := range map[string]string{
-		"/sys/devices/system/cpu/intel_pstate/no_turbo": "0",
-		"/sys/devices/system/cpu/cpufreq/boost":         "1",
-	} {
-		if value := line(path); value != "" {
+func turbo(files Files) *bool {
+	for path, on := range map[string]string{noTurbo: "0", boost: "1"} {
+		if value := files.line(path); value != "" {
 			boost := value == on
 			return &boost
 		}
@@ -88,7 +105,10 @@ func read(path string) []byte {
 	return b
 }
 
-func line(path string) string { return string(bytes.TrimSpace(read(path))) }
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
 
 // split is lines of a name, the separator and a value.
 func split(b []byte, separator string) map[string]string {
@@ -101,19 +121,27 @@ func split(b []byte, separator string) map[string]string {
 	return out
 }
 
-// chosen is the word in brackets, as in "always [madvise] never".
-func chosen(s string) string {
+// Chosen is the word in brackets, as in "always [madvise] never".
+func Chosen(s string) string {
 	_, after, _ := strings.Cut(s, "[")
 	word, _, _ := strings.Cut(after, "]")
 	return word
 }
 
-func count(pattern string) int {
-	matches, err := filepath.Glob(pattern)
-	if err != nil {
-		panic("resource: " + pattern + " is a pattern of ours: " + err.Error())
+// counted is how many numbers a list of the kernel's has, as "0-3,8".
+func counted(list string) (n int) {
+	for part := range strings.SplitSeq(list, ",") {
+		from, to, ok := strings.Cut(part, "-")
+		if !ok {
+			to = from
+		}
+		first, err := strconv.Atoi(from)
+		last, err2 := strconv.Atoi(to)
+		if err == nil && err2 == nil && last >= first {
+			n += last - first + 1
+		}
 	}
-	return len(matches)
+	return n
 }
 
 func kib(s string) spec.Bytes {

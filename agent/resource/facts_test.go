@@ -42,13 +42,18 @@ func TestReadCPU(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for text, want := range map[string]string{"always [madvise] never": "madvise", "[always] madvise never": "always", "": ""} {
-		if got := chosen(text); got != want {
-			t.Errorf("chosen(%q) = %q, want %q", text, got, want)
+		if got := Chosen(text); got != want {
+			t.Errorf("Chosen(%q) = %q, want %q", text, got, want)
 		}
 	}
 	for text, want := range map[string]spec.Bytes{"16 kB": 16 * spec.KiB, "0 kB": 0, "": 0, "many kB": 0} {
 		if got := kib(text); got != want {
 			t.Errorf("kib(%q) = %d, want %d", text, got, want)
+		}
+	}
+	for list, want := range map[string]int{"0": 1, "0-3,8": 5, "": 0, "3-1": 0, "x": 0} {
+		if got := counted(list); got != want {
+			t.Errorf("counted(%q) = %d, want %d", list, got, want)
 		}
 	}
 	if got, want := split([]byte("A = 1\nno pair\nB=\"x y\"\n"), "="), (map[string]string{"A": "1", "B": `"x y"`}); !cmp.Equal(got, want) {

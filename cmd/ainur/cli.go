@@ -22,7 +22,9 @@ import (
 const (
 	exitFailed      = 1
 	exitSpec        = 3
+	exitUnreachable = 4
 	exitLocked      = 5
+	exitRequire     = 6
 	exitInvalid     = 7
 	exitUsage       = 64
 	exitAssertions  = 99
@@ -32,13 +34,15 @@ const (
     0  done; all assertions held
     1  an operation failed
     3  the experiment is invalid, or fmt --check found files
+    4  a host cannot be reached, or refused us
     5  another ainur holds the lock
+    6  what the experiment requires of the hosts does not hold
     7  the run finished but its numbers are not valid
    64  wrong flags or arguments
    99  an assertion failed
   130  interrupted, after clean-up
 
-When several apply, the order of precedence is 130, 7, 1, 99.
+When several apply, the order of precedence is 130, 4, 6, 7, 1, 99.
 `
 )
 
@@ -218,6 +222,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.initCommand(), c.migrateCommand(),
 		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
+		c.upCommand(), c.destroyCommand(), c.setupCommand(),
 		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.labCommand(), c.doctorCommand(), c.cleanCommand(),
 		c.listCommand(), c.showCommand(), c.reportCommand(),
 		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(), c.conductCommand(),

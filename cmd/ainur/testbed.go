@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/deploy"
+	"github.com/ainur-faas/ainur/orchestrator/facts"
+	"github.com/ainur-faas/ainur/orchestrator/remote"
+	"github.com/ainur-faas/ainur/orchestrator/remote/ssh"
+	"github.com/ainur-faas/ainur/orchestrator/setup"
+)
+
+// clusterFlags are those of verbs that work with the hosts of a cluster.
+type clusterFlags struct {
+	experiment string
+	limit      string
+	parallel   int
+	lockWait   time.Duration
+}
+
+func (f *clusterFlags) add(c *cli, cmd *cobra.Command) {
+	c.varFlags(cmd)
+	cmd.Flags().StringVar(&f.experiment, "experiment", "", "the experiment, where there are several")
+	cmd.Flags().StringVar(&f.limit, "limit", "", "only these hosts: names, globs, @role, ~regexp; a:b both, a:&b in both, a:!b not")
+	cmd.Flags().IntVar(&f.parallel, "parallel", 0, "hosts at a time; default: all, at most 32")
+	cmd.Flags().DurationVar(&f.lockWait, "lock-timeout", 3*time.Second, "how long to wait for another ainur that works with the hosts")
+}
+
+// testbed is the hosts of a cluster with the experiment that they are for.
+type testbed struct {
+	*deploy.Site
+	exp    *spec.Experiment // nil where it cannot be evaluated because hosts have not told their facts
+	dialer *ssh.Dialer
+}
+
+// Close ends the connections.
+func (s *testbed) Close() error { return errors.Join(s.Site.Close(), s.dialer.Close()) }
+
+// openTestbed connects to the hosts of the experiment in args and evaluates it with
+// what they are. The errors of hosts are theirs.
+func (c *cli) openTestbed(ctx context.Context, args []string, f *clusterFlags, lock bool) (_ *testbed, err error) {
+	known := map[string]spec.Facts{}
+	m, ok := c.load(args, hcl.Options{Facts: func(h spec.Host) (spec.Facts, bool) {
+		facts, ok := known[h.Name]
+		return facts, ok
+	}})
+	if !ok {
+		return nil, errSpec
+	}
+	cluster, err := c.cluster(m, f)
+	if err != nil {
+		return nil, err
+	}
+	s := &testbed{dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
+	s.Site, err = deploy.Open(ctx, cluster, deploy.Options{
+		Dial: s.dial, Data: dataDir(), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Tell: c.tell,
+	})
+	if err != nil {
+		return nil, errors.Join(hostError(err), s.Close())
+	}
+	for _, h := range s.Hosts {
+		if h.Facts != nil {
+			known[h.Name] = h.Facts.Facts
+		}
+	}
+	if s.Failed() == nil && f.limit == "" {
+		if s.exp, err = c.evaluate(m, f.experiment, 0); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// cluster is the one of the experiment, with the hosts that are to be worked with.
+func (c *cli) cluster(m *hcl.Module, f *clusterFlags) (spec.Cluster, error) {
+	clusters, diags := m.Clusters(f.experiment)
+	c.diags = append(c.diags, diags...)
+	if diags.HasErrors() {
+		return spec.Cluster{}, errSpec
+	}
+	switch len(clusters) {
+	case 1:
+	case 0:
+		return spec.Cluster{}, exit(exitSpec, errors.New("the experiment has no cluster: it is simulated"))
+	default:
+		return spec.Cluster{}, exit(exitSpec, errors.New("the experiment has several clusters, of which one at a time can be worked with"))
+	}
+	cluster := clusters[0]
+	hosts, err := limit(cluster.Hosts, f.limit)
+	if err != nil {
+		return spec.Cluster{}, exit(exitUsage, fmt.Errorf("--limit: %w", err))
+	}
+	cluster.Hosts = hosts
+	return cluster, nil
+}
+
+func (s *testbed) dial(ctx context.Context, h spec.Host, b spec.Become) (remote.Conn, error) {
+	if h.Connection != "ssh" {
+		return nil, fmt.Errorf("host %s: connection is %q: nothing is to be set up there", h.Name, h.Connection)
+	}
+	return s.dialer.Dial(ctx, h, b)
+}
+
+// hostError gives an error of hosts its code.
+func hostError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, remote.ErrUnreachable), errors.Is(err, remote.ErrRefused):
+		return exit(exitUnreachable, err)
+	case errors.Is(err, facts.ErrLocked), errors.Is(err, setup.ErrBusy):
+		return exit(exitLocked, err)
+	default:
+		return err
+	}
+}
+
+// dataDir is the folder of what this user's ainurs keep beside experiments: the
+// authorities of deployments.
+func dataDir() string {
+	if dir := os.Getenv("AINUR_DATA_DIR"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "ainur")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "."
+	}
+	return filepath.Join(home, ".local", "share", "ainur")
+}
+
+// owner is who asks, for others who wait.
+func owner() string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s@%s (pid %d) since %s", name, host, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+}
+
+// tell says something about a host while work goes on.
+func (c *cli) tell(host, message string) {
+	if !c.quiet {
+		fmt.Fprintf(c.stderr, "%s: %s\n", host, message)
+	}
+}
+
+// ask asks the user something that is not shown as it is typed.
+func (c *cli) ask(_ context.Context, question string) (string, error) {
+	if !isTerminal(os.Stdin) || !isTerminal(c.stderr) || os.Getenv("AINUR_INPUT") == "0" {
+		return "", fmt.Errorf("nobody is there to answer %q", strings.TrimSpace(question))
+	}
+	fmt.Fprint(c.stderr, question)
+	answer, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(c.stderr)
+	return string(answer), err
+}
+
+// secret reads something that is never stored nor shown.
+func (c *cli) secret(ctx context.Context, s *spec.Secret) (string, error) {
+	if s.Env != "" {
+		if value, ok := os.LookupEnv(s.Env); ok {
+			return value, nil
+		}
+	}
+	switch {
+	case s.File != "":
+		text, err := os.ReadFile(s.File)
+		return strings.TrimRight(string(text), "\r\n"), err
+	case len(s.Command) > 0:
+		cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
+		cmd.Stderr = c.stderr
+		text, err := cmd.Output()
+		if err != nil {
+			return "", fmt.Errorf("secret %s: %s: %w", s.Name, s.Command[0], err)
+		}
+		return strings.TrimRight(string(text), "\r\n"), nil
+	case s.Prompt != "":
+		return c.ask(ctx, s.Prompt+" ")
+	}
+	return "", fmt.Errorf("secret %s is not to be had: %s is not set", s.Name, s.Env)
+}

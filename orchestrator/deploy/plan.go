@@ -1,0 +1,86 @@
+package deploy
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/setup"
+)
+
+// Plan is what is to change on the hosts of a cluster.
+type Plan struct {
+	Format  string     `json:"format"`
+	Cluster string     `json:"cluster"`
+	Hosts   []HostPlan `json:"hosts"`
+}
+
+// planFormat is that of plans that are kept in files.
+const planFormat = "ainur-plan/1"
+
+// HostPlan is what is to change on one host.
+type HostPlan struct {
+	Host    string         `json:"host"`
+	Roles   []string       `json:"roles,omitempty"`
+	SHA256  string         `json:"sha256"` // of the program that it is to have
+	Changes []setup.Change `json:"changes"`
+	Notes   []string       `json:"notes,omitempty"` // what should be known and stops nothing
+	desired setup.Desired
+}
+
+// Changes are those of all hosts.
+func (p *Plan) Changes() (all []setup.Change) {
+	for _, h := range p.Hosts {
+		all = append(all, h.Changes...)
+	}
+	return all
+}
+
+// Changed is how many changes there are of a kind.
+func (p *Plan) Changed(kind setup.Kind) (n int) {
+	for _, c := range p.Changes() {
+		if c.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// Plan compares the hosts with what is desired of them. It changes nothing.
+func (s *Site) Plan(exp *spec.Experiment, now time.Time) (*Plan, error) {
+	a, err := authority(filepath.Join(s.Data, s.Cluster.Name), now)
+	if err != nil {
+		return nil, err
+	}
+	var certificate []byte
+	if a != nil {
+		certificate = a.Certificate
+	}
+	p := &Plan{Format: planFormat, Cluster: s.Cluster.Name}
+	for _, h := range s.Hosts {
+		if h.Err != nil {
+			continue
+		}
+		hp, err := s.plan(h, certificate, exp, now)
+		if err != nil {
+			h.Err = s.trouble(h, "plan", err)
+			continue
+		}
+		p.Hosts = append(p.Hosts, hp)
+	}
+	return p, nil
+}
+
+func (s *Site) plan(h *Host, authority []byte, exp *spec.Experiment, now time.Time) (HostPlan, error) {
+	if h.Facts.UID != 0 {
+		return HostPlan{}, fmt.Errorf("user %d is not root there: say with become how to be", h.Facts.UID)
+	}
+	d, err := s.desired(h, authority, settings(exp, h.Host, h.Facts))
+	if err != nil {
+		return HostPlan{}, err
+	}
+	p := HostPlan{Host: h.Name, Roles: roles(exp, h.Host), SHA256: d.SHA256, desired: d}
+	p.Changes, err = setup.Diff(d, h.Facts, now)
+	return p, err
+}

@@ -1,0 +1,149 @@
+package deploy
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ainur-faas/ainur/orchestrator/setup"
+)
+
+// glyphs stand before changes, and for what is none.
+var glyphs = map[setup.Kind]string{setup.Add: "+", setup.Update: "~", setup.Remove: "-"}
+
+// Render writes what is to change on each host, and why.
+func (s *Site) Render(w io.Writer, p *Plan, took time.Duration) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "cluster.%s   %s%s", s.Cluster.Name, counted(len(s.Hosts), "host"), s.via())
+	if took > 0 {
+		fmt.Fprintf(&b, "   facts %.1f s", took.Seconds())
+	}
+	if skew := s.skew(); skew > 0 {
+		fmt.Fprintf(&b, "   clock skew max %.2f ms", float64(skew)/float64(time.Millisecond))
+	}
+	b.WriteString("\n\n")
+	rows := [][]string{{"host", "role", "change", "why"}}
+	for _, h := range s.Hosts {
+		i := slices.IndexFunc(p.Hosts, func(hp HostPlan) bool { return hp.Host == h.Name })
+		if i < 0 {
+			rows = append(rows, []string{h.Name, strings.Join(h.Roles, ","), "! of no use", firstLine(h.Err)})
+			continue
+		}
+		rows = append(rows, p.Hosts[i].rows()...)
+	}
+	columns(&b, rows)
+	fmt.Fprintf(&b, "\nPlan: %d to add, %d to change, %d to remove.\n", p.Changed(setup.Add), p.Changed(setup.Update), p.Changed(setup.Remove))
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// rows are a host's, its name in the first alone.
+func (p HostPlan) rows() (rows [][]string) {
+	for _, c := range p.Changes {
+		rows = append(rows, []string{"", "", glyphs[c.Kind] + " " + c.What, c.Why})
+	}
+	if len(rows) == 0 {
+		rows = append(rows, []string{"", "", "= nothing", "in desired state"})
+	}
+	for _, note := range p.Notes {
+		rows = append(rows, []string{"", "", "! " + note, ""})
+	}
+	rows[0][0], rows[0][1] = p.Host, strings.Join(p.Roles, ",")
+	return rows
+}
+
+func firstLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// via names the bastion that all hosts are behind.
+func (s *Site) via() string {
+	jump := ""
+	for i, h := range s.Hosts {
+		over := strings.Join(h.SSH.ProxyJump, ", ")
+		if i > 0 && over != jump {
+			return ""
+		}
+		jump = over
+	}
+	if jump == "" {
+		return ""
+	}
+	return " via " + jump
+}
+
+// skew is the most that a host's clock may be away from this one's.
+func (s *Site) skew() (most time.Duration) {
+	for _, h := range s.Hosts {
+		if h.Err == nil {
+			most = max(most, h.Facts.Offset.Abs())
+		}
+	}
+	return most
+}
+
+// Recap writes what has become of each host, those of which the same is to be said together.
+func Recap(w io.Writer, all []Outcome) error {
+	var b bytes.Buffer
+	hosts := map[string][]string{}
+	var order []string
+	for _, o := range all {
+		text := o.text()
+		if hosts[text] == nil {
+			order = append(order, text)
+		}
+		hosts[text] = append(hosts[text], o.Host)
+	}
+	rows := [][]string{{"host", "result"}}
+	for _, text := range order {
+		rows = append(rows, []string{strings.Join(hosts[text], " "), text})
+	}
+	columns(&b, rows)
+	_, err := b.WriteTo(w)
+	return err
+}
+
+func (o Outcome) text() string {
+	switch {
+	case o.Err != nil:
+		return "failed: " + firstLine(o.Err)
+	case o.Skipped:
+		return "not begun: another host failed"
+	case len(o.Changes) == 0:
+		return "ok, nothing to change"
+	default:
+		return "ok, " + counted(len(o.Changes), "change")
+	}
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// columns writes rows one below the other.
+func columns(b *bytes.Buffer, rows [][]string) {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString("  " + cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}

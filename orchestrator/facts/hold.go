@@ -1,0 +1,125 @@
+package facts
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrLocked reports that another holds the lock of the deployment on a host.
+var ErrLocked = errors.New("the lock is held")
+
+// Held is the lock of a deployment on a host. It lives in a process there that ends
+// with the connection.
+type Held struct {
+	stdin  *io.PipeWriter
+	lines  *bufio.Reader
+	marker string
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when err is there
+	err    error
+}
+
+// Hold takes the lock of a deployment on a host and then asks it. The owner is a line for
+// those who want it meanwhile. It waits for as long as wait when another has it.
+func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Duration) (*Host, *Held, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	in, stdin := io.Pipe()
+	out, stdout := io.Pipe()
+	held := &Held{stdin: stdin, lines: bufio.NewReader(out), marker: newMarker(), cancel: cancel, ended: make(chan struct{})}
+	c := q.command(held.marker, owner)
+	c.Stdin, c.Stdout = io.MultiReader(strings.NewReader(gather), in), stdout
+	go func() {
+		defer close(held.ended)
+		held.err = conn.Run(ctx, c)
+		_ = stdout.CloseWithError(io.EOF) // it returns nil
+		_ = in.CloseWithError(io.ErrClosedPipe)
+	}()
+	h := &Host{}
+	holder := ""
+	var late *time.Timer
+	ended, err := h.read(held.lines, held.marker, func(by string) {
+		if holder == "" {
+			late = time.AfterFunc(wait, cancel)
+		}
+		holder = by
+	})
+	if late != nil && !late.Stop() {
+		err = fmt.Errorf("%w: by %s", ErrLocked, holder)
+	}
+	if err == nil && ended {
+		return h, held, nil
+	}
+	cancel()
+	<-held.ended
+	switch {
+	case err != nil:
+	case held.err != nil:
+		err = fmt.Errorf("read facts: %w", held.err)
+	default:
+		err = errors.New("read facts: the host said nothing")
+	}
+	return nil, nil, err
+}
+
+// Clock asks a host for its time so often and returns how far its clock is ahead of
+// this one's, and within what: half of the shortest round trip.
+func (l *Held) Clock(samples int) (offset, within time.Duration, err error) {
+	for i := range samples {
+		asked := time.Now()
+		if _, err := io.WriteString(l.stdin, "?\n"); err != nil {
+			return 0, 0, fmt.Errorf("ask for the time: %w", err)
+		}
+		line, err := l.lines.ReadString('\n')
+		if err != nil {
+			return 0, 0, fmt.Errorf("ask for the time: %w", err)
+		}
+		took := time.Since(asked)
+		ns, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(line), l.marker+" clock "), 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("the host's date does not know nanoseconds: %w", err)
+		}
+		if i == 0 || took/2 < within {
+			offset, within = time.Unix(0, ns).Sub(asked.Add(took/2)), took/2
+		}
+	}
+	return offset, within, nil
+}
+
+// Release gives the lock back.
+func (l *Held) Release() error {
+	defer l.cancel()
+	_ = l.stdin.Close() // it returns nil
+	select {
+	case <-l.ended:
+		return l.err
+	case <-time.After(releaseWithin):
+		l.cancel()
+		<-l.ended
+		return nil // it is free when its process has ended
+	}
+}
+
+// releaseWithin is how long a host may take to give a lock back.
+const releaseWithin = 5 * time.Second
+
+// ip is an address of 4 or 16 bytes as an URL has it.
+func ip(b []byte) string {
+	a, ok := netip.AddrFromSlice(b)
+	switch {
+	case !ok:
+		return ""
+	case a.Is4In6():
+		return a.Unmap().String()
+	case a.Is6():
+		return "[" + a.String() + "]"
+	default:
+		return a.String()
+	}
+}
