@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -195,4 +197,71 @@ func TestUp(t *testing.T) {
 		}
 	}
 	s.unchanged()
+}
+
+// TestUpKilled kills up and destroy at moments of chance. The same again completes,
+// and nothing is there twice, nor left.
+func TestUpKilled(t *testing.T) {
+	s := newHosts(t, labs.Options{Hosts: 2})
+	kills := 6
+	if n, err := strconv.Atoi(os.Getenv("AINUR_TEST_KILLS")); err == nil {
+		kills = n
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	moments := rand.New(rand.NewPCG(seed, 0))
+	for n := range kills {
+		verb := []string{"up", "destroy"}[n/2%2]
+		began := time.Now()
+		s.killed(verb, time.Duration(moments.Int64N(int64(700*time.Millisecond))), moments.IntN(2) == 0)
+		t.Logf("%s was killed after %v", verb, time.Since(began))
+		for _, o := range s.outcomes([]string{"up", "destroy"}[n%2], "--yes") {
+			if len(o.Left) > 0 {
+				t.Errorf("left on %s: %v", o.Host, o.Left)
+			}
+		}
+		if n%2 == 1 {
+			s.unchanged()
+			continue
+		}
+		for _, h := range s.lab.Hosts {
+			if got := s.supervisors(h); got != 1 {
+				t.Errorf("%s has %d supervisors", h.Name, got)
+			}
+		}
+	}
+	s.outcomes("destroy", "--yes")
+	s.unchanged()
+}
+
+// killed runs a verb and kills it after a while, there also what it does on the hosts.
+func (s *onHosts) killed(verb string, after time.Duration, there bool) {
+	s.Helper()
+	cmd := exec.Command("ainur", verb, s.dir, "--yes")
+	if err := cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	time.Sleep(after)
+	for _, h := range s.lab.Hosts {
+		if there {
+			_ = exec.Command("nsenter", "--target", strconv.Itoa(h.PID), "--pid", "--mount", "pkill", "-KILL", "-f", "ainur setup -|sh -s|ainur-push").Run() // it may have ended
+		}
+	}
+	_ = cmd.Process.Kill() // it may have ended
+	_ = cmd.Wait()         // it was killed
+}
+
+// supervisors is how many run on a host.
+func (s *onHosts) supervisors(h *labs.Host) (n int) {
+	s.Helper()
+	processes, err := s.lab.Processes(h.Name)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, p := range processes {
+		if slices.Contains(p.Args, "supervise") {
+			n++
+		}
+	}
+	return n
 }
