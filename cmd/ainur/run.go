@@ -34,6 +34,8 @@ type executeFlags struct {
 	seed       uint64
 	from       string // a finished run with the durations for simulate
 	resume     string // a run to go on with
+	anew       bool   // also when one of the experiment was left on its hosts
+	noUp       bool   // the hosts are as they should be
 }
 
 func (f *executeFlags) add(c *cli, cmd *cobra.Command) {
@@ -71,6 +73,9 @@ instead of cluster.`,
 	}
 	flags.add(c, cmd)
 	cmd.Flags().StringVar(&flags.resume, "resume", "", "go on with a run that was killed, interrupted or failed in part: id, folder or latest")
+	cmd.Flags().BoolVar(&flags.anew, "new", false, "start another run, also when one of the same experiment was left on the hosts of its cluster")
+	cmd.Flags().BoolVar(&flags.noUp, "no-up", false, "change nothing on the hosts of the cluster before; they have to be as ainur up leaves them")
+	cmd.MarkFlagsMutuallyExclusive("resume", "new")
 	cmd.MarkFlagsMutuallyExclusive("resume", "repeat")
 	cmd.MarkFlagsMutuallyExclusive("resume", "seed")
 	return cmd
@@ -194,16 +199,16 @@ type executor func(context.Context, *spec.Experiment, orchestrator.Options) (*re
 
 // execute plans, executes and reports. An experiment that says so is simulated,
 // whatever the engine.
-func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, engine schema.Engine) error {
+func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, engine schema.Engine) (err error) {
 	var resumed *result.Run
 	if flags.resume != "" {
-		var err error
 		if resumed, err = c.unfinished(flags.resume); err != nil {
 			return err
 		}
 		flags.experiment = resumed.Manifest.Experiment
 	}
-	m, ok := c.load(args, hcl.Options{Facts: localFacts, Measured: flags.from != ""})
+	known := map[string]spec.Facts{}
+	m, ok := c.load(args, hcl.Options{Facts: factsIn(known), Measured: flags.from != ""})
 	if !ok {
 		return errSpec
 	}
@@ -214,6 +219,15 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	if engine == schema.Simulated {
 		do = c.simulate(flags.from)
 	}
+	var hosts *testbed // nil where all is done here
+	if engine == schema.Live {
+		if hosts, err = c.hostsOf(cmd.Context(), m, flags.experiment, known); err != nil {
+			return err
+		}
+	}
+	if hosts != nil {
+		defer func() { err = errors.Join(err, hosts.Close()) }()
+	}
 	exp, err := c.evaluate(m, flags.experiment, engine)
 	if err != nil {
 		return err
@@ -221,10 +235,19 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	if err := flags.apply(cmd, exp); err != nil {
 		return err
 	}
+	if hosts != nil && resumed == nil && !flags.anew {
+		resumed = c.left(exp)
+	}
 	if resumed != nil {
 		if err := same(exp, resumed); err != nil {
 			return err
 		}
+	}
+	if hosts != nil {
+		if err := c.prepare(cmd.Context(), hosts, exp, flags.noUp); err != nil {
+			return err
+		}
+		do = hosts.executeOn(resumed)
 	}
 	screen := newScreen(c)
 	run, diags, err := do(cmd.Context(), exp, orchestrator.Options{

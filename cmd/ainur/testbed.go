@@ -53,13 +53,35 @@ func (s *testbed) Close() error { return errors.Join(s.Site.Close(), s.dialer.Cl
 // what they are. The errors of hosts are theirs.
 func (c *cli) openTestbed(ctx context.Context, args []string, f *clusterFlags, lock bool) (_ *testbed, err error) {
 	known := map[string]spec.Facts{}
-	m, ok := c.load(args, hcl.Options{Facts: func(h spec.Host) (spec.Facts, bool) {
-		facts, ok := known[h.Name]
-		return facts, ok
-	}})
+	m, ok := c.load(args, hcl.Options{Facts: factsIn(known)})
 	if !ok {
 		return nil, errSpec
 	}
+	s, err := c.connect(ctx, m, known, f, lock)
+	if err != nil {
+		return nil, err
+	}
+	if s.Failed() == nil && f.limit == "" {
+		if s.exp, err = c.evaluate(m, f.experiment, 0); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// factsIn are the facts of hosts that are this one, and those known by name.
+func factsIn(known map[string]spec.Facts) func(spec.Host) (spec.Facts, bool) {
+	return func(h spec.Host) (spec.Facts, bool) {
+		if h.Connection == "local" {
+			return localFacts(h)
+		}
+		facts, ok := known[h.Name]
+		return facts, ok
+	}
+}
+
+// connect connects to the hosts of an experiment and adds what they are to known.
+func (c *cli) connect(ctx context.Context, m *hcl.Module, known map[string]spec.Facts, f *clusterFlags, lock bool) (_ *testbed, err error) {
 	cluster, err := c.cluster(m, f)
 	if err != nil {
 		return nil, err
@@ -74,11 +96,6 @@ func (c *cli) openTestbed(ctx context.Context, args []string, f *clusterFlags, l
 	for _, h := range s.Hosts {
 		if h.Facts != nil {
 			known[h.Name] = h.Facts.Facts
-		}
-	}
-	if s.Failed() == nil && f.limit == "" {
-		if s.exp, err = c.evaluate(m, f.experiment, 0); err != nil {
-			return nil, errors.Join(err, s.Close())
 		}
 	}
 	return s, nil

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	hcllib "github.com/hashicorp/hcl/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/node"
+	"github.com/ainur-faas/ainur/orchestrator/result"
+)
+
+// hostsOf connects to the hosts of an experiment, and adds what they are to known. It
+// is nil where this is the only one.
+func (c *cli) hostsOf(ctx context.Context, m *hcl.Module, experiment string, known map[string]spec.Facts) (*testbed, error) {
+	clusters, diags := m.Clusters(experiment)
+	if diags.HasErrors() {
+		c.diags = append(c.diags, diags...)
+		return nil, errSpec
+	}
+	if !slices.ContainsFunc(clusters, func(cluster spec.Cluster) bool {
+		return slices.ContainsFunc(cluster.Hosts, func(h spec.Host) bool { return h.Connection != "local" })
+	}) {
+		return nil, nil
+	}
+	s, err := c.connect(ctx, m, known, &clusterFlags{experiment: experiment, lockWait: lockWait}, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Failed(); err != nil {
+		return nil, errors.Join(hostError(err), s.Close())
+	}
+	return s, nil
+}
+
+// lockWait is how long another ainur that works with the hosts is waited for.
+const lockWait = 3 * time.Second
+
+// left is the newest run of an experiment if it was left on the hosts of its
+// cluster, where it goes on; else nil.
+func (c *cli) left(exp *spec.Experiment) *result.Run {
+	run, err := result.Open(exp.Name+"/latest", c.results)
+	if err != nil || run.Manifest.Site == nil || run.Manifest.State != result.Running || run.Active || same(exp, run) != nil {
+		return nil
+	}
+	if !c.quiet {
+		fmt.Fprintf(c.stderr, "run %s of this experiment was left on its hosts: going on with it (--new starts another)\n", run.Manifest.RunID)
+	}
+	return run
+}
+
+// prepare brings the hosts to what is desired, unless noUp says that they are.
+func (c *cli) prepare(ctx context.Context, s *testbed, exp *spec.Experiment, noUp bool) error {
+	if err := s.Failed(); err != nil {
+		return hostError(err)
+	}
+	p, err := s.Plan(exp, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := s.Failed(); err != nil {
+		return hostError(err)
+	}
+	if noUp {
+		if n := len(p.Changes()); n > 0 {
+			return exit(exitRequire, fmt.Errorf("%d changes are pending on the hosts: run it without --no-up, or ainur up", n))
+		}
+		return nil
+	}
+	outcomes, err := s.Up(ctx, p, false)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, o := range outcomes {
+		failed = append(failed, o.Err)
+	}
+	return hostError(errors.Join(failed...))
+}
+
+// executeOn is the executor on the hosts of a testbed: of a new run, or of what is
+// left of one.
+func (s *testbed) executeOn(left *result.Run) executor {
+	return func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (run *result.Run, diags hcllib.Diagnostics, err error) {
+		cluster, closeAll, err := s.supervisors(ctx, exp)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { err = errors.Join(err, closeAll()) }()
+		if left != nil {
+			return orchestrator.Attach(ctx, left, exp, cluster, images(), o)
+		}
+		return orchestrator.Remote(ctx, exp, cluster, images(), o)
+	}
+}
+
+// supervisors asks every host how others reach it.
+func (s *testbed) supervisors(ctx context.Context, exp *spec.Experiment) (orchestrator.Cluster, func() error, error) {
+	c := orchestrator.Cluster{Name: s.Cluster.Name, Generator: generatorOf(exp), Hosts: map[string]orchestrator.JobHost{}, Facts: map[string]spec.Facts{}}
+	clients, closers := make([]*node.Client, len(s.Hosts)), make([]func() error, len(s.Hosts))
+	described := make([]node.Description, len(s.Hosts))
+	var all errgroup.Group
+	for i, h := range s.Hosts {
+		all.Go(func() (err error) {
+			if clients[i], closers[i], err = s.Supervisor(h); err != nil {
+				return err
+			}
+			described[i], err = clients[i].Describe(ctx)
+			return err
+		})
+	}
+	err := all.Wait()
+	closeAll := func() error {
+		var errs []error
+		for _, close := range closers {
+			if close != nil {
+				errs = append(errs, close())
+			}
+		}
+		return errors.Join(errs...)
+	}
+	if err != nil {
+		return c, nil, errors.Join(err, closeAll())
+	}
+	for i, h := range s.Hosts {
+		address, _, err := net.SplitHostPort(described[i].Address)
+		if err != nil {
+			return c, nil, errors.Join(fmt.Errorf("host %s: its supervisor is not reached by others: %w", h.Name, err), closeAll())
+		}
+		c.Hosts[h.Name] = orchestrator.JobHost{Supervisor: described[i].Address, Address: address, TLS: s.TLS()}
+		c.Facts[h.Name] = h.Facts.Facts
+		if h.Name == c.Generator {
+			c.Controller = clients[i]
+		}
+	}
+	if c.Controller == nil {
+		return c, nil, errors.Join(fmt.Errorf("there is no host %q to execute the run", c.Generator), closeAll())
+	}
+	return c, closeAll, nil
+}
+
+// generatorOf is the host that generates load where none is said: the first with the
+// role load, else that of the balancer, else that of the first worker.
+func generatorOf(exp *spec.Experiment) string {
+	p := exp.Points[0]
+	for _, h := range p.Cluster.Hosts {
+		if slices.Contains(h.Roles, "load") {
+			return h.Name
+		}
+	}
+	if p.Balancer != nil {
+		return p.Balancer.Host
+	}
+	return p.Workers[0].Host
+}
