@@ -441,6 +441,7 @@ func container(c *decode.Block) (s spec.Container) {
 	}
 	if pool := c.One("pool"); pool != nil {
 		s.Namespaces = int(decode.Get[int64](pool, "namespaces"))
+		s.StemCells = int(decode.Get[int64](pool, "stem_cells"))
 	}
 	if name := decode.Get[string](c, "oci_runtime"); name != "auto" {
 		s.OCIRuntime = name

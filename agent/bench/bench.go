@@ -62,7 +62,8 @@ const Pause = 20 * time.Millisecond
 // Measure makes starts sandboxes of s, each with one invocation. One at a time they
 // are made in turn with as many of the floor. Several are made in bursts, each of
 // them removed when all have answered, for the times, and then as many again one
-// after the other by each of concurrency goroutines, for the rate.
+// after the other by each of concurrency goroutines, for the rate. Before each start, and each
+// burst, all that is made ahead has been made; the rate has no such pauses.
 func Measure(ctx context.Context, s Subject, starts, concurrency int) (Row, error) {
 	row := Row{Sandbox: s.Sandbox, Function: s.Function, Technique: s.Technique, Concurrency: concurrency, Starts: starts, Floor: s.Floor.Name}
 	if _, err := s.start(ctx, 0); err != nil { // makes what sandboxes share
@@ -90,9 +91,25 @@ func Measure(ctx context.Context, s Subject, starts, concurrency int) (Row, erro
 	return row, nil
 }
 
+// settler is an isolation that makes things ahead.
+type settler interface {
+	Settle(ctx context.Context) error // returns when all is made that can be
+}
+
+// rest pauses, and waits for what is made ahead.
+func (s Subject) rest(ctx context.Context) error {
+	time.Sleep(Pause)
+	if i, ok := s.Isolation.(settler); ok {
+		return i.Settle(ctx)
+	}
+	return nil
+}
+
 func (s Subject) alternate(ctx context.Context, starts int) (all, floor []Start, err error) {
 	for n := range starts {
-		time.Sleep(Pause)
+		if err := s.rest(ctx); err != nil {
+			return nil, nil, err
+		}
 		one, err := s.start(ctx, n+1)
 		if err != nil {
 			return nil, nil, err
@@ -101,7 +118,9 @@ func (s Subject) alternate(ctx context.Context, starts int) (all, floor []Start,
 		if s.Floor.Start == nil {
 			continue
 		}
-		time.Sleep(Pause)
+		if err := s.rest(ctx); err != nil {
+			return nil, nil, err
+		}
 		if one, err = s.Floor.Start(ctx); err != nil {
 			return nil, nil, fmt.Errorf("floor %s: %w", s.Floor.Name, err)
 		}
@@ -113,7 +132,9 @@ func (s Subject) alternate(ctx context.Context, starts int) (all, floor []Start,
 // bursts makes n at once, again and again.
 func (s Subject) bursts(ctx context.Context, starts, n int) (all []Start, err error) {
 	for len(all) < starts {
-		time.Sleep(Pause)
+		if err := s.rest(ctx); err != nil {
+			return nil, err
+		}
 		burst, boxes, errs := make([]Start, n), make([]sandbox.Sandbox, n), make([]error, n)
 		var group sync.WaitGroup
 		for i := range n {

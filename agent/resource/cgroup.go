@@ -80,18 +80,26 @@ func (c Cgroups) Create(id string, l Limits) (_ Cgroup, err error) {
 			return Cgroup{}, err
 		}
 	}
-	for _, s := range l.settings(c.version) {
-		if !c.Has(s.controller) {
-			continue
-		}
-		if err := write(filepath.Join(g.folders[s.controller], s.file), s.value); err != nil && !(s.optional && errors.Is(err, fs.ErrNotExist)) {
-			return Cgroup{}, err
-		}
+	if err := g.Limit(l); err != nil {
+		return Cgroup{}, err
 	}
 	if c.Has("memory") {
 		g.usage, err = os.Open(g.usageFile())
 	}
 	return g, err
+}
+
+// Limit sets the limits of a cgroup whose memory has none yet. What is 0 stays as it is.
+func (g Cgroup) Limit(l Limits) error {
+	for _, s := range l.settings(g.of.version) {
+		if !g.of.Has(s.controller) {
+			continue
+		}
+		if err := write(filepath.Join(g.folders[s.controller], s.file), s.value); err != nil && !(s.optional && errors.Is(err, fs.ErrNotExist)) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open is the cgroup called id that another, such as a container's daemon, has made.

@@ -29,6 +29,12 @@ func Builtin() {
 		fmt.Fprintln(os.Stderr, "ainur:", launch(path))
 		os.Exit(1)
 	}
+	if _, ok := os.LookupEnv(cellEnv); ok {
+		if err := become(); err != nil {
+			fmt.Fprintln(os.Stderr, "ainur:", err)
+			os.Exit(1)
+		}
+	}
 	name, ok := os.LookupEnv(builtinEnv)
 	if !ok {
 		return

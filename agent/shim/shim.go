@@ -45,6 +45,10 @@ func (p paths) command(f spec.Function) (argv, env []string) {
 		return []string{p.ainur}, []string{builtinEnv + "=" + f.Builtin}
 	case f.Runtime == "python3":
 		return []string{p.interpreter, "-u", p.shim}, []string{"AINUR_CODE=" + p.code}
+	case f.Runtime == PythonCell:
+		return []string{p.interpreter, "-u", p.shim}, []string{cellEnv + "=1"}
+	case f.Runtime == ExecCell:
+		return []string{p.ainur}, []string{cellEnv + "=1"}
 	default:
 		return []string{filepath.Join(p.code, Executable)}, []string{"AINUR_CODE=" + p.code}
 	}
@@ -54,9 +58,9 @@ func (p paths) command(f spec.Function) (argv, env []string) {
 func host(f spec.Function, code, dir, python3 string) (p paths, err error) {
 	p = paths{code: code, shim: filepath.Join(dir, "shim.py"), interpreter: python3}
 	switch {
-	case f.Builtin != "":
+	case f.Builtin != "", f.Runtime == ExecCell:
 		p.ainur, err = os.Executable()
-	case f.Runtime == "python3":
+	case f.Runtime == "python3", f.Runtime == PythonCell:
 		if python3 == "" {
 			p.interpreter, err = interpreter()
 		}
@@ -104,8 +108,10 @@ func Inside(f spec.Function, code, dir, python3 string) (argv, env []string, bin
 	}
 	argv, env = paths{insideAinur, InsideCode, InsideShim, p.interpreter}.command(f)
 	switch {
-	case f.Builtin != "":
+	case f.Builtin != "", f.Runtime == ExecCell:
 		binds = []Bind{{p.ainur, insideAinur}}
+	case f.Runtime == PythonCell:
+		binds = []Bind{{p.shim, InsideShim}}
 	case f.Runtime == "python3":
 		forks := filepath.Join(dir, "zygote.py")
 		err = writeOnce(forks, zygote)

@@ -53,6 +53,9 @@ each after a pause of 20 ms, and several at a time. Beside each, in turn, a floo
   fork   a bare fork of an interpreter that is ready
   run    the OCI runtime alone with the same container
 
+Cells are as many as are made at a time, and have been made before each start or burst,
+but not for the rate, in starts per second.
+
 What a technique contributes is the factor on the median, over all rows with it
 and without (a 2^k factorial design).`,
 		Example: `  ainur bench cold
@@ -72,15 +75,18 @@ and without (a 2^k factorial design).`,
 	return cmd
 }
 
-// techniques are the ways to start sandboxes of a kind that are compared.
-func techniques(kind, function string) []spec.Container {
+// techniques are the ways to start sandboxes of a kind that are compared; cells is
+// how many are made ahead where some are.
+func techniques(kind, function string, cells int) []spec.Container {
 	switch {
 	case kind == "process" && function == "python3" && os.Getuid() == 0:
-		return []spec.Container{{Network: "none"}, {Network: "none", Zygote: true}}
+		return []spec.Container{{Network: "none"}, {Network: "none", StemCells: cells}, {Network: "none", Zygote: true}, {Network: "none", Zygote: true, StemCells: cells}}
+	case kind == "process" && function == "builtin" && os.Getuid() == 0:
+		return []spec.Container{{Network: "none"}, {Network: "none", StemCells: cells}}
 	case kind == "process":
 		return []spec.Container{{Network: "none"}}
 	case kind == "containerd":
-		return []spec.Container{{OCIRuntime: "runc"}, {OCIRuntime: "crun"}}
+		return []spec.Container{{OCIRuntime: "runc"}, {OCIRuntime: "runc", StemCells: cells}, {OCIRuntime: "crun"}, {OCIRuntime: "crun", StemCells: cells}}
 	default:
 		return []spec.Container{{}}
 	}
@@ -94,6 +100,9 @@ func technique(c spec.Container) string {
 	}
 	if c.Zygote {
 		names = append(names, "zygote")
+	}
+	if c.StemCells > 0 {
+		names = append(names, "stem_cells")
 	}
 	return strings.Join(names, "+")
 }
@@ -118,7 +127,7 @@ func (c *cli) benchCold(ctx context.Context, flags coldFlags) (err error) {
 			return fmt.Errorf("function %s: %w", function, err)
 		}
 		for _, kind := range flags.sandboxes {
-			for _, container := range techniques(kind, function) {
+			for _, container := range techniques(kind, function, slices.Max(flags.concurrency)) {
 				container.Socket = flags.socket
 				more, err := c.coldRows(ctx, kind, function, container, config, flags, dir, store)
 				if err != nil {

@@ -25,9 +25,9 @@ func images() *oci.Store { return oci.Open(oci.DefaultDir()) }
 func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store *oci.Store, log *slog.Logger) (sandbox.Isolation, error) {
 	switch w.Isolation {
 	case "process":
-		return process.New(process.Options{Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
+		return process.New(process.Options{Dir: dir, RunID: runID, Container: w.Container, Store: store, Memory: w.Memory, Log: log})
 	case "containerd":
-		return containerd.New(ctx, containerd.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
+		return containerd.New(ctx, containerd.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Memory: w.Memory, Log: log})
 	case "docker":
 		return docker.New(docker.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
 	case "wasm":

@@ -30,12 +30,15 @@ type box struct {
 	isolation *Isolation
 	config    sandbox.Config
 	number    string // of the sandbox in the Isolation
+	cell      bool   // it has no function yet
+	counted   bool   // its memory is, among that of sandboxes
 	cgroup    resource.Cgroup
 	network   *network.Namespace   // nil: none of the pool
 	listener  *link.Listener       // nil for an image of Ilúvatar
 	snapshot  bool                 // it has one of its own
 	container containerd.Container // nil until it is made
 	task      containerd.Task      // nil until it is made
+	stdout    link.Output
 	stderr    link.Output
 	protocol  link.Protocol // nil until it has connected
 	state     string        // how it ended; read after done
@@ -88,6 +91,9 @@ func (b *box) start(ctx context.Context) error {
 	if b.cgroup, err = i.cgroups.Create(b.number, resource.Limits{Memory: int64(f.Memory), MilliCPU: f.MilliCPU, PIDs: container.PIDs}); err != nil {
 		return err
 	}
+	if b.cell { // which no one waits for
+		return b.create(ctx, spec, root)
+	}
 	if err := i.creations.acquire(ctx); err != nil {
 		return link.StartFailed("%w", err)
 	}
@@ -110,8 +116,8 @@ func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error)
 	if err != nil {
 		return err
 	}
-	b.stderr.To = b.config.Stderr
-	var stdout, stderr io.Writer = &link.Output{To: b.config.Stdout}, &b.stderr
+	b.stdout.To, b.stderr.To = b.config.Stdout, b.config.Stderr
+	var stdout, stderr io.Writer = &b.stdout, &b.stderr
 	if b.config.Function.Server != "" {
 		stdout, stderr = b.speakIluvatar(stdout, stderr)
 	}
@@ -181,11 +187,8 @@ func (b *box) wait(ended <-chan containerd.ExitStatus) {
 // ready waits until the sandbox has connected and user code is loaded.
 func (b *box) ready(ctx context.Context) error {
 	var err error
-	if b.listener != nil {
-		var conn net.Conn
-		if conn, err = b.listener.Accept(ctx, b.done, b.ended); err == nil {
-			b.protocol = link.NewFrames(conn, b.ended)
-		}
+	if b.protocol == nil {
+		_, err = b.connected(ctx)
 	}
 	if err == nil {
 		err = b.protocol.Ready(ctx)
@@ -195,6 +198,17 @@ func (b *box) ready(ctx context.Context) error {
 		e.Message += b.stderr.LastWords()
 	}
 	return err
+}
+
+// connected waits until the sandbox has connected.
+func (b *box) connected(ctx context.Context) (*link.Frames, error) {
+	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	if err != nil {
+		return nil, err
+	}
+	frames := link.NewFrames(conn, b.ended)
+	b.protocol = frames
+	return frames, nil
 }
 
 // Invoke runs args in the calling goroutine.
@@ -261,6 +275,9 @@ func (b *box) Remove() error {
 		}
 		if b.network != nil {
 			b.network.Release()
+		}
+		if b.counted {
+			i.cells.Ended(b.config.Function.Memory)
 		}
 		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), os.RemoveAll(b.home()))...)
 	})

@@ -24,6 +24,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/network"
+	"github.com/ainur-faas/ainur/agent/sandbox/stem"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -48,6 +49,7 @@ type Options struct {
 	Log       *slog.Logger
 	Container spec.Container
 	Store     *oci.Store // has the images; nil: no function may have one
+	Memory    spec.Bytes // for sandboxes; bounds what is made ahead, 0 does not
 }
 
 // Isolation is the kind "containerd".
@@ -63,7 +65,9 @@ type Isolation struct {
 	creations   *limiter
 	removals    chan struct{} // holds what is being removed: more at a time only take longer
 	roots       singleflight.Group
-	networks    *network.Pool // nil: no sandbox has needed one
+	networks    *network.Pool    // nil: no sandbox has needed one
+	cells       *stem.Pool[*box] // nil: none are made ahead
+	binder      *stem.Binder     // nil without cells
 	limitations []string
 	closing     sync.Once
 	closeErr    error
@@ -122,7 +126,7 @@ func New(ctx context.Context, o Options) (_ *Isolation, err error) {
 			return nil, err
 		}
 	}
-	return i, nil
+	return i, i.openCells()
 }
 
 // connect is an error that says what to do when no daemon answers.
@@ -181,17 +185,31 @@ func (i *Isolation) Limitations() []string { return i.limitations }
 // Prepare imports the function's image.
 func (i *Isolation) Prepare(ctx context.Context, c sandbox.Config) error {
 	_, err := i.root(ctx, c)
+	if k, ok := i.cellsFor(c); ok && err == nil {
+		i.cells.Keep(k)
+	}
 	return err
+}
+
+// newBox is a sandbox of c that has nothing yet.
+func (i *Isolation) newBox(c sandbox.Config) *box {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.serial++
+	return &box{isolation: i, config: c, number: strconv.Itoa(i.serial), done: make(chan struct{})}
 }
 
 // Create starts a sandbox and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
-	i.mu.Lock()
-	i.serial++
-	b := &box{isolation: i, config: c, number: strconv.Itoa(i.serial), done: make(chan struct{})}
-	i.mu.Unlock()
-	ctx = leases.WithLease(ctx, i.lease.ID)
-	err := b.start(ctx)
+	i.cells.Begin(c.Function.Memory)
+	defer i.cells.Started()
+	b := i.fromCell(c)
+	var err error
+	if b == nil {
+		b = i.newBox(c)
+		err = b.start(leases.WithLease(ctx, i.lease.ID))
+	}
+	b.counted = true
 	if err == nil {
 		err = b.ready(ctx)
 	}
@@ -230,11 +248,12 @@ func (i *Isolation) Close() error {
 	i.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 		defer cancel()
+		cells := errors.Join(i.cells.Close(), i.binder.Close())
 		_, err := sweep(ctx, i.client, func(labels map[string]string) bool { return labels[isolationLabel] == i.name })
 		if i.networks != nil {
 			err = errors.Join(err, i.networks.Close())
 		}
-		i.closeErr = errors.Join(err, i.cgroups.Remove(), os.RemoveAll(i.homes()), i.client.Close())
+		i.closeErr = errors.Join(cells, err, i.cgroups.Remove(), os.RemoveAll(i.homes()), i.client.Close())
 	})
 	return i.closeErr
 }

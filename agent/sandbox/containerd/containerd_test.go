@@ -122,13 +122,13 @@ func churn() {
 	var i *containerd.Isolation
 	if err == nil {
 		i, err = containerd.New(context.Background(), containerd.Options{
-			Socket: socket, Dir: dir, RunID: runID, Store: store, Log: slog.New(slog.DiscardHandler), Container: spec.Container{Network: "bridge", Creations: 4},
+			Socket: socket, Dir: dir, RunID: runID, Store: store, Log: slog.New(slog.DiscardHandler), Container: spec.Container{Network: "bridge", Creations: 4, StemCells: 2},
 		})
 	}
 	if err != nil {
 		panic(err)
 	}
-	sandboxtest.Churn(i, sandbox.Config{Code: code, Image: image, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
+	sandboxtest.Churn(sandboxtest.Ahead{Isolation: i}, sandbox.Config{Code: code, Image: image, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
 }
 
 // Of 500 cold starts, half of them of agents that were killed in the middle of

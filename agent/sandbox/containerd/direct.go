@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -24,10 +23,7 @@ import (
 // it, by the OCI runtime alone: the floor of what containerd can do. Ready and
 // answered are from the beginning.
 func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (ready, answered time.Duration, err error) {
-	i.mu.Lock()
-	i.serial++
-	b := &box{isolation: i, config: c, number: strconv.Itoa(i.serial), done: make(chan struct{})}
-	i.mu.Unlock()
+	b := i.newBox(c)
 	root, err := i.root(ctx, c)
 	if err != nil {
 		return 0, 0, err

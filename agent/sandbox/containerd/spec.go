@@ -59,11 +59,13 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
 	s.Process.Env = container.Environment(r.config.Env, env, f)
 	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, b.number)
-	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(f.Memory)), Swap: new(int64(f.Memory))}
+	if !b.cell {
+		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(f.Memory)), Swap: new(int64(f.Memory))}
+	}
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool {
 		return slices.Contains([]string{"/run", "/dev/mqueue", "/dev/shm", "/sys/fs/cgroup"}, m.Destination)
 	})
-	s.Mounts = append(s.Mounts, temporary("/tmp", f.Memory), temporary("/dev/shm", f.Memory))
+	s.Mounts = append(s.Mounts, temporary("/tmp", max(f.Memory, spec.MiB)), temporary("/dev/shm", max(f.Memory, spec.MiB)))
 	s.Mounts = append(s.Mounts, r.binds...)
 	for _, bind := range binds {
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: bind.Host, Destination: bind.Inside, Options: []string{"rbind", "ro", "nosuid", "nodev"}})

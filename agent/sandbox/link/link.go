@@ -34,7 +34,15 @@ func NewFrames(socket net.Conn, ended func() *sandbox.Error) *Frames {
 }
 
 // Ready returns when user code is loaded. Its errors are *sandbox.Error of kind StartFailed.
-func (f *Frames) Ready(ctx context.Context) error {
+func (f *Frames) Ready(ctx context.Context) error { return f.await(ctx, wire.Ready) }
+
+// Waiting is Ready for a stem cell, which waits for its function then.
+func (f *Frames) Waiting(ctx context.Context) error { return f.await(ctx, wire.Waiting) }
+
+// Bind tells a stem cell that waits its function, as shim.Binding says it.
+func (f *Frames) Bind(function []byte) error { return f.conn.Write(wire.Bind, 0, function) }
+
+func (f *Frames) await(ctx context.Context, want wire.Type) error {
 	stop := context.AfterFunc(ctx, f.interrupt)
 	frame, err := f.conn.Read()
 	switch {
@@ -44,7 +52,7 @@ func (f *Frames) Ready(ctx context.Context) error {
 		return StartFailed("it ended before it was ready: %s", f.failure(err).Message)
 	case frame.Type == wire.StartError:
 		return StartFailed("%s", Text(frame.Payload))
-	case frame.Type != wire.Ready:
+	case frame.Type != want:
 		return StartFailed("it sent a frame of type %d before it was ready", frame.Type)
 	default:
 		return nil

@@ -11,14 +11,24 @@ const tailSize = 2 << 10
 // Output passes on what a stream of a sandbox says and keeps its end.
 type Output struct {
 	To   func([]byte) // nil drops it
-	mu   sync.Mutex
+	mu   sync.Mutex   // of all of it, once something writes to it
 	tail []byte
 	cut  bool // more was said than tail holds
 }
 
+// Direct changes where it goes.
+func (o *Output) Direct(to func([]byte)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.To = to
+}
+
 func (o *Output) Write(p []byte) (int, error) {
-	if o.To != nil {
-		o.To(p)
+	o.mu.Lock()
+	to := o.To
+	o.mu.Unlock()
+	if to != nil {
+		to(p)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

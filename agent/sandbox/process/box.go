@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/sandbox/network"
+	"github.com/ainur-faas/ainur/agent/sandbox/stem"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/agent/shim/wire"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -29,6 +31,8 @@ import (
 type box struct {
 	isolation *Isolation
 	config    sandbox.Config
+	cell      bool   // it has no function yet
+	counted   bool   // its memory is, among that of sandboxes
 	home      string // its working and temporary folder
 	cgroup    resource.Cgroup
 	process   *os.Process    // nil until it has started
@@ -40,6 +44,7 @@ type box struct {
 	statm     *os.File       // of the process, where no cgroup tells its memory; nil when unknown
 	socket    *net.UnixConn
 	frames    *link.Frames
+	stdout    link.Output
 	stderr    link.Output
 	network   *network.Namespace // nil: none of the pool
 	netns     *os.File
@@ -48,6 +53,10 @@ type box struct {
 	done      chan struct{} // closed when the process has ended
 	remove    sync.Once
 	removeErr error
+}
+
+func newBox(i *Isolation, c sandbox.Config) *box {
+	return &box{isolation: i, config: c, home: filepath.Join(i.homes(), c.ID), done: make(chan struct{})}
 }
 
 // start starts the process. Whatever it has made, Remove removes, also after an error.
@@ -88,14 +97,17 @@ func (b *box) start(ctx context.Context) (err error) {
 // launch starts the process with these files as its descriptors from 1 on.
 func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error) {
 	i, f := b.isolation, b.config.Function
-	if i.native != nil && i.options.Container.Zygote && i.networks == nil && f.Runtime == "python3" {
+	if i.forks(b.config) {
 		z, err := i.zygotes.of(ctx, i, b.config)
 		if err != nil {
 			return nil, err
 		}
+		if z == nil && b.cell {
+			return nil, stem.ErrNone
+		}
 		if z != nil {
 			b.zygote = z
-			if b.pidfd, err = z.fork(b.cgroup, files); err != nil {
+			if b.pidfd, err = z.fork(b.cgroup, files, b.cell); err != nil {
 				return nil, fmt.Errorf("fork: %w", err)
 			}
 			return processOf(b.pidfd)
@@ -110,7 +122,7 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 		if err != nil {
 			return nil, err
 		}
-		return i.native.start(launch{root: root, cgroup: b.cgroup, network: netns, env: i.environment(f, b.config.ID), files: files, temporary: f.Memory})
+		return i.native.start(launch{root: root, cgroup: b.cgroup, network: netns, env: i.environment(f, b.config.ID), files: files, temporary: max(f.Memory, spec.MiB)})
 	}
 	if b.config.Image != "" {
 		return nil, errors.New("an image takes a root filesystem of its own, which takes user 0")
@@ -148,8 +160,8 @@ func (b *box) openNetwork(ctx context.Context) (netns *os.File, err error) {
 
 // openOutput makes the pipes of standard output and error, and returns the ends of the process.
 func (b *box) openOutput() (ends []*os.File, err error) {
-	b.stderr.To = b.config.Stderr
-	for _, to := range []*link.Output{{To: b.config.Stdout}, &b.stderr} {
+	b.stdout.To, b.stderr.To = b.config.Stdout, b.config.Stderr
+	for _, to := range []*link.Output{&b.stdout, &b.stderr} {
 		r, w, err := os.Pipe()
 		if err != nil {
 			return ends, err
@@ -319,6 +331,9 @@ func (b *box) Remove() error {
 		}
 		if b.statm != nil {
 			errs = append(errs, b.statm.Close())
+		}
+		if b.counted {
+			b.isolation.cells.Ended(b.config.Function.Memory)
 		}
 		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), os.RemoveAll(b.home))...)
 	})

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"syscall"
@@ -86,6 +87,7 @@ func (n *native) start(l launch) (*os.Process, error) {
 			c.do("hand down a descriptor", unix.SYS_DUP3, f, i, 0)
 		}
 	}
+	c.do("close other descriptors", unix.SYS_CLOSE_RANGE, len(l.files)+1, math.MaxInt32, 0) // those that the agent has inherited
 	size, flags := tmpfsOptions(l.temporary), unix.MS_NOSUID|unix.MS_NODEV
 	c.do("mount /tmp", unix.SYS_MOUNT, "tmpfs", "/tmp", "tmpfs", flags, size)
 	c.do("mount /dev/shm", unix.SYS_MOUNT, "tmpfs", "/dev/shm", "tmpfs", flags|unix.MS_NOEXEC, size)

@@ -13,11 +13,13 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/network"
+	"github.com/ainur-faas/ainur/agent/sandbox/stem"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -28,6 +30,7 @@ type Options struct {
 	Log       *slog.Logger
 	Container spec.Container
 	Store     *oci.Store // has the images; nil: no function may have one
+	Memory    spec.Bytes // for sandboxes; bounds what is made ahead, 0 does not
 }
 
 // pidsLimit is how many processes and threads a sandbox may have.
@@ -42,6 +45,9 @@ type Isolation struct {
 	native      *native // nil: sandboxes have no root filesystem of their own
 	roots       roots
 	zygotes     zygotes
+	cells       *stem.Pool[*box] // nil: none are made ahead
+	binder      *stem.Binder     // nil without cells
+	cellsMade   atomic.Int64
 	networks    *network.Pool // nil: sandboxes have that of the host, or an empty one
 	namespaces  bool          // sandboxes have their own
 	limitations []string
@@ -97,6 +103,9 @@ func New(o Options) (*Isolation, error) {
 	} else if o.Container.Network == "" {
 		i.limit("sandboxes share the network of the host: set network = \"none\" in the worker's container block for one of their own")
 	}
+	if err := i.openCells(); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
 	return i, nil
 }
 
@@ -144,17 +153,28 @@ func (i *Isolation) Limitations() []string { return i.limitations }
 
 // Prepare unpacks the function's image.
 func (i *Isolation) Prepare(ctx context.Context, c sandbox.Config) error {
-	if c.Image == "" || i.options.Store == nil {
-		return nil
+	if c.Image != "" && i.options.Store != nil {
+		if _, err := i.options.Store.Unpack(ctx, c.Image); err != nil {
+			return err
+		}
 	}
-	_, err := i.options.Store.Unpack(ctx, c.Image)
-	return err
+	if k, ok := i.cellsFor(c); ok && (c.Code != "" || !i.forks(c)) {
+		i.cells.Keep(k)
+	}
+	return nil
 }
 
 // Create starts a sandbox and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
-	b := &box{isolation: i, config: c, home: filepath.Join(i.homes(), c.ID), done: make(chan struct{})}
-	err := b.start(ctx)
+	i.cells.Begin(c.Function.Memory)
+	defer i.cells.Started()
+	b := i.fromCell(c)
+	var err error
+	if b == nil {
+		b = newBox(i, c)
+		err = b.start(ctx)
+	}
+	b.counted = true
 	if err == nil {
 		err = b.ready(ctx)
 	}
@@ -185,6 +205,7 @@ func (i *Isolation) Reclaim() (removed []string, err error) {
 // Close removes the homes and the cgroups. All sandboxes must have been removed.
 func (i *Isolation) Close() error {
 	i.closing.Do(func() {
+		cells := errors.Join(i.cells.Close(), i.binder.Close())
 		zygotes := i.zygotes.close() // their parent is the thread of the spawner
 		var networks error
 		if i.networks != nil {
@@ -192,7 +213,7 @@ func (i *Isolation) Close() error {
 		}
 		i.spawner.close()
 		i.watch.close()
-		i.closeErr = errors.Join(zygotes, networks, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close())
+		i.closeErr = errors.Join(cells, zygotes, networks, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close())
 	})
 	return i.closeErr
 }

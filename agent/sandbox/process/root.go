@@ -16,6 +16,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/shim"
+	"github.com/ainur-faas/ainur/internal/thread"
 )
 
 // root is the files of all sandboxes of one function: a mount namespace that is
@@ -60,7 +61,7 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 			return nil, err
 		}
 		s.layers, env = image.Layers, append([]string{"PATH=" + oci.Path}, image.Config.Env...)
-		if interpreter = image.Program("python3"); c.Function.Runtime == "python3" && interpreter == "" {
+		if interpreter = image.Program("python3"); interpreter == "" && (c.Function.Runtime == "python3" || c.Function.Runtime == shim.PythonCell) {
 			return nil, fmt.Errorf("the base of function %s has no python3 in %s", c.Function.Name, oci.Path)
 		}
 	}
@@ -97,7 +98,7 @@ type rootSpec struct {
 func newRoot(at string, s rootSpec) (namespace *os.File, err error) {
 	var made sync.WaitGroup
 	made.Go(func() {
-		ownThread(func() { namespace, err = s.make(at) }) // it is in the namespace, and ends
+		thread.Own(func() { namespace, err = s.make(at) }) // it is in the namespace, and ends
 	})
 	made.Wait()
 	return namespace, err
@@ -189,7 +190,7 @@ func (s rootSpec) host(at string) error {
 
 // skeleton is where things are mounted.
 func (s rootSpec) skeleton(at string) error {
-	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run", "ainur", "ainur/run"} {
+	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run", "ainur", "ainur/run", "ainur/code"} {
 		if err := os.Mkdir(filepath.Join(at, dir), 0o755); err != nil {
 			return err
 		}

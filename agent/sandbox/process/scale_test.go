@@ -88,12 +88,12 @@ func churn() {
 	_, err := fmt.Sscan(os.Getenv(churnEnv), &runID, &dir, &network, &code)
 	var i *process.Isolation
 	if err == nil {
-		i, err = process.New(process.Options{Dir: dir, RunID: runID, Log: slog.New(slog.DiscardHandler), Container: spec.Container{Network: network, Namespaces: 2, Zygote: true}})
+		i, err = process.New(process.Options{Dir: dir, RunID: runID, Log: slog.New(slog.DiscardHandler), Container: spec.Container{Network: network, Namespaces: 2, Zygote: true, StemCells: 2}})
 	}
 	if err != nil {
 		panic(err)
 	}
-	sandboxtest.Churn(i, sandbox.Config{Code: code, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
+	sandboxtest.Churn(sandboxtest.Ahead{Isolation: i}, sandbox.Config{Code: code, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
 }
 
 // Of 500 cold starts, half of them of agents that were killed in the middle of

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/internal/thread"
 )
 
 // spawner starts processes from threads that live as long as it: the kernel ends
@@ -33,7 +35,7 @@ func newSpawner() (*spawner, error) {
 	capabilities := make([]error, threads)
 	for n := range threads {
 		s.ended.Go(func() {
-			ownThread(func() {
+			thread.Own(func() {
 				capabilities[n] = dropCapabilities()
 				prepared <- prepareThread()
 				for r := range s.requests {
@@ -78,20 +80,6 @@ func (s *spawner) do(start func() error) error {
 func (s *spawner) close() {
 	close(s.requests)
 	s.ended.Wait()
-}
-
-// ownThread runs f on a thread that ends with the calling goroutine. The main
-// thread would not: it is held until another has run f.
-func ownThread(f func()) {
-	runtime.LockOSThread()
-	if unix.Gettid() != os.Getpid() {
-		f()
-		return
-	}
-	defer runtime.UnlockOSThread()
-	var other sync.WaitGroup
-	other.Go(func() { ownThread(f) })
-	other.Wait()
 }
 
 // dropCapabilities sees to it that what root starts from this thread has none

@@ -44,7 +44,7 @@ var errThreads = errors.New("the code starts threads when it is imported")
 // zygotes are those of the functions, each made when the first sandbox needs it.
 type zygotes struct {
 	mu     sync.Mutex
-	byCode map[string]*nursery // by rootKey, environment and memory
+	byCode map[string]*nursery // by zygoteKey
 	made   atomic.Int64
 }
 
@@ -55,10 +55,20 @@ type nursery struct {
 	refused error   // why there is none; the function's sandboxes are started without
 }
 
+// zygoteKey is what a zygote depends on.
+func zygoteKey(c sandbox.Config) string {
+	return rootKey(c) + "\x00" + fmt.Sprint(c.Function.Env, c.Function.Memory)
+}
+
+// forks reports whether sandboxes of c are forks of a zygote, where it can have one.
+func (i *Isolation) forks(c sandbox.Config) bool {
+	return i.native != nil && i.options.Container.Zygote && i.networks == nil && c.Function.Runtime == "python3"
+}
+
 // of is the zygote for sandboxes of c, nil when the function cannot have one.
 func (z *zygotes) of(ctx context.Context, i *Isolation, c sandbox.Config) (*zygote, error) {
 	z.mu.Lock()
-	key := rootKey(c) + "\x00" + fmt.Sprint(c.Function.Env, c.Function.Memory)
+	key := zygoteKey(c)
 	n := z.byCode[key]
 	if n == nil {
 		n = &nursery{}
@@ -241,7 +251,8 @@ func (z *zygote) receive() ([]byte, *os.File, error) {
 }
 
 // fork makes a process in the cgroup with these files: standard output and error, and the socket.
-func (z *zygote) fork(g resource.Cgroup, files []*os.File) (pidfd *os.File, err error) {
+// One that waits begins to serve when it is told to.
+func (z *zygote) fork(g resource.Cgroup, files []*os.File, waits bool) (pidfd *os.File, err error) {
 	joins, err := g.Files()
 	defer func() {
 		for _, f := range joins {
@@ -255,9 +266,13 @@ func (z *zygote) fork(g resource.Cgroup, files []*os.File) (pidfd *os.File, err 
 	for _, f := range append(files, joins...) {
 		fds = append(fds, int(f.Fd()))
 	}
+	request := "F"
+	if waits {
+		request = "P"
+	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if _, _, err := z.control.WriteMsgUnix([]byte("F"), unix.UnixRights(fds...), nil); err != nil {
+	if _, _, err := z.control.WriteMsgUnix([]byte(request), unix.UnixRights(fds...), nil); err != nil {
 		return nil, err
 	}
 	answer, pidfd, err := z.receive()

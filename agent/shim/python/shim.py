@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-READY, START_ERROR, INVOKE, RESULT, USER_ERROR = 1, 2, 3, 4, 5
+READY, START_ERROR, INVOKE, RESULT, USER_ERROR, WAITING, BIND = 1, 2, 3, 4, 5, 6, 7
 HEADER = struct.Struct(">IB3xQ")
 TIMES = struct.Struct(">qq")
 MAX_DATA = 16 << 20
@@ -43,6 +43,19 @@ def receive(fd, buffer, size):
         if not piece:
             return False
         buffer += piece
+    return True
+
+
+def wait(fd):
+    """Waits, as a stem cell, for the function and sets its environment; False when none comes."""
+    send(fd, WAITING, 0, b"")
+    buffer = bytearray()
+    if not receive(fd, buffer, HEADER.size):
+        return False
+    size, kind, _ = HEADER.unpack_from(buffer)
+    if kind != BIND or not receive(fd, buffer, HEADER.size + size):
+        return False
+    os.environ.update(json.loads(bytes(buffer[HEADER.size:])))
     return True
 
 
@@ -113,6 +126,8 @@ def serve(fd, function):
 
 def main():
     fd = connect()
+    if os.environ.pop("AINUR_CELL", None) and not wait(fd):
+        return 0
     try:
         function = load(os.environ["AINUR_CODE"])
     except BaseException:

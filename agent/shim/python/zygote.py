@@ -2,7 +2,7 @@
 
 It runs as a user without rights, in a user namespace of its own, in which it
 may make the namespaces of its children. Over the socket 3 the agent sends one
-packet "F" for each sandbox, with descriptors: standard output and error, the
+packet "F" for each sandbox, or "P" for one that waits until it is bound, with descriptors: standard output and error, the
 socket, then the files of the cgroups to join. The answer is an empty packet with
 a descriptor of the process, or a text that says what went wrong. For a packet
 "W" with such a descriptor it answers how the process has ended: si_code and
@@ -131,6 +131,8 @@ def main():
     except OSError as e:
         shim.send(link, shim.START_ERROR, 0, str(e).encode())
         return 1
+    if packet == b"P" and not shim.wait(link):
+        return 0
     return shim.serve(link, function)
 
 

@@ -15,6 +15,9 @@
 // the CLOCK_MONOTONIC in nanoseconds when user code began and ended, followed by
 // the result as JSON, or by the error as text. One invocation is under way at a time.
 // The end of the stream, in either direction, is the end of the sandbox.
+//
+// A stem cell, which has no function yet, sends Waiting first. For Bind, whose payload
+// is a JSON object of environment variables, it becomes the function they speak of.
 package wire
 
 import (
@@ -35,6 +38,8 @@ const (
 	Invoke     Type = 3 // to the sandbox
 	Result     Type = 4 // from the sandbox
 	UserError  Type = 5 // from the sandbox: user code raised, and the sandbox can go on
+	Waiting    Type = 6 // from a stem cell: it has no function
+	Bind       Type = 7 // to a stem cell: its function
 )
 
 // FD is the environment variable with the number of an inherited stream socket,
@@ -114,7 +119,7 @@ func (c *Conn) Read() (Frame, error) {
 	h := c.in[c.begin:]
 	size := int(binary.BigEndian.Uint32(h))
 	t := Type(h[4])
-	if t < Ready || t > UserError || h[5]|h[6]|h[7] != 0 {
+	if t < Ready || t > Bind || h[5]|h[6]|h[7] != 0 {
 		return Frame{}, fmt.Errorf("%w: type %d", ErrMalformed, t)
 	}
 	if size > MaxPayload {

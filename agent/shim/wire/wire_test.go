@@ -102,7 +102,7 @@ func TestReadErrors(t *testing.T) {
 		"no payload":     {header, io.ErrUnexpectedEOF},
 		"half a payload": {header + "ab", io.ErrUnexpectedEOF},
 		"type 0":         {"\x00\x00\x00\x00\x00" + header[5:], wire.ErrMalformed},
-		"type 6":         {"\x00\x00\x00\x00\x06" + header[5:], wire.ErrMalformed},
+		"type 8":         {"\x00\x00\x00\x00\x08" + header[5:], wire.ErrMalformed},
 		"padding":        {"\x00\x00\x00\x00\x03\x00\x01\x00" + header[8:], wire.ErrMalformed},
 		"text":           {"this is no frame at all", wire.ErrMalformed},
 		"over 16 MiB":    {"\x01\x00\x00\x11" + header[4:], wire.ErrTooLarge},
