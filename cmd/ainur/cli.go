@@ -21,6 +21,7 @@ import (
 // Exit codes: one table for every verb.
 const (
 	exitFailed      = 1
+	exitChanges     = 2
 	exitSpec        = 3
 	exitUnreachable = 4
 	exitLocked      = 5
@@ -33,6 +34,7 @@ const (
 
     0  done; all assertions held
     1  an operation failed
+    2  with --detailed-exitcode alone: hosts are to be changed
     3  the experiment is invalid, or fmt --check found files
     4  a host cannot be reached, or refused us
     5  another ainur holds the lock
@@ -199,15 +201,19 @@ func (c *cli) root() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return c.checkFlags(cmd)
 		},
-		SuggestionsMinimumDistance: 2,
-
 		Args: cobra.ArbitraryArgs,
 		RunE: func(root *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return root.Help()
 			}
 			hint := "; `ainur help` lists the verbs"
-			if close := root.SuggestionsFor(args[0]); len(close) > 0 {
+			var verbs []string
+			for _, cmd := range root.Commands() {
+				if cmd.IsAvailableCommand() {
+					verbs = append(verbs, cmd.Name())
+				}
+			}
+			if close := diag.Suggest(args[0], verbs); len(close) > 0 {
 				hint = "; did you mean " + strings.Join(close, " or ") + "?"
 			}
 			return exit(exitUsage, fmt.Errorf("unknown verb %q%s", args[0], hint))

@@ -137,30 +137,3 @@ func counted(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
-
-func (c *cli) planCommand() *cobra.Command {
-	var experiment string
-	cmd := &cobra.Command{
-		Use:   "plan [PATH]",
-		Short: "Show what a run would do: points, repeats, duration, calls",
-		Args:  args(cobra.MaximumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			m, ok := c.load(args, hcl.Options{Facts: localFacts})
-			if !ok {
-				return errSpec
-			}
-			exp, err := c.evaluate(m, experiment, 0)
-			if err != nil {
-				return err
-			}
-			if c.output == "json" {
-				c.data = exp
-				return nil
-			}
-			return plan.Render(c.stdout, exp)
-		},
-	}
-	c.varFlags(cmd)
-	cmd.Flags().StringVar(&experiment, "experiment", "", "the experiment, where there are several")
-	return cmd
-}

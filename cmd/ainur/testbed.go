@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,8 @@ type clusterFlags struct {
 	limit      string
 	parallel   int
 	lockWait   time.Duration
+	full       bool // ask also for what only a reader wants to know
+	bare       bool // the experiment is not needed
 }
 
 func (f *clusterFlags) add(c *cli, cmd *cobra.Command) {
@@ -36,14 +39,16 @@ func (f *clusterFlags) add(c *cli, cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.experiment, "experiment", "", "the experiment, where there are several")
 	cmd.Flags().StringVar(&f.limit, "limit", "", "only these hosts: names, globs, @role, ~regexp; a:b both, a:&b in both, a:!b not")
 	cmd.Flags().IntVar(&f.parallel, "parallel", 0, "hosts at a time; default: all, at most 32")
-	cmd.Flags().DurationVar(&f.lockWait, "lock-timeout", 3*time.Second, "how long to wait for another ainur that works with the hosts")
+	cmd.Flags().DurationVar(&f.lockWait, "lock-timeout", lockWait, "how long to wait for another ainur that works with the hosts")
 }
 
 // testbed is the hosts of a cluster with the experiment that they are for.
 type testbed struct {
 	*deploy.Site
+	module *hcl.Module
 	exp    *spec.Experiment // nil where it cannot be evaluated because hosts have not told their facts
 	dialer *ssh.Dialer
+	took   time.Duration // to connect and ask
 }
 
 // Close ends the connections.
@@ -61,7 +66,7 @@ func (c *cli) openTestbed(ctx context.Context, args []string, f *clusterFlags, l
 	if err != nil {
 		return nil, err
 	}
-	if s.Failed() == nil && f.limit == "" {
+	if s.Failed() == nil && f.limit == "" && !f.bare {
 		if s.exp, err = c.evaluate(m, f.experiment, 0); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -86,13 +91,15 @@ func (c *cli) connect(ctx context.Context, m *hcl.Module, known map[string]spec.
 	if err != nil {
 		return nil, err
 	}
-	s := &testbed{dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
+	s := &testbed{module: m, dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
+	began := time.Now()
 	s.Site, err = deploy.Open(ctx, cluster, deploy.Options{
-		Dial: s.dial, Data: dataDir(), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Tell: c.tell,
+		Dial: s.dialer.Dial, Data: dataDir(), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Full: f.full, Tell: c.tell,
 	})
 	if err != nil {
 		return nil, errors.Join(hostError(err), s.Close())
 	}
+	s.took = time.Since(began)
 	for _, h := range s.Hosts {
 		if h.Facts != nil {
 			known[h.Name] = h.Facts.Facts
@@ -116,19 +123,13 @@ func (c *cli) cluster(m *hcl.Module, f *clusterFlags) (spec.Cluster, error) {
 		return spec.Cluster{}, exit(exitSpec, errors.New("the experiment has several clusters, of which one at a time can be worked with"))
 	}
 	cluster := clusters[0]
+	cluster.Hosts = slices.DeleteFunc(slices.Clone(cluster.Hosts), func(h spec.Host) bool { return h.Connection != "ssh" })
 	hosts, err := limit(cluster.Hosts, f.limit)
 	if err != nil {
 		return spec.Cluster{}, exit(exitUsage, fmt.Errorf("--limit: %w", err))
 	}
 	cluster.Hosts = hosts
 	return cluster, nil
-}
-
-func (s *testbed) dial(ctx context.Context, h spec.Host, b spec.Become) (remote.Conn, error) {
-	if h.Connection != "ssh" {
-		return nil, fmt.Errorf("host %s: connection is %q: nothing is to be set up there", h.Name, h.Connection)
-	}
-	return s.dialer.Dial(ctx, h, b)
 }
 
 // hostError gives an error of hosts its code.

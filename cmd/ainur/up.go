@@ -21,13 +21,16 @@ func (c *cli) upCommand() *cobra.Command {
 	var f clusterFlags
 	var yes, keepGoing bool
 	cmd := &cobra.Command{
-		Use:     "up [PATH]",
+		Use:     "up [PATH or PLAN]",
 		Aliases: []string{"apply"},
 		Short:   "Install ainur on the hosts of a cluster and start it, as far as it is not there",
 		Args:    args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			began := time.Now()
-			s, err := c.openTestbed(cmd.Context(), args, &f, true)
+			path, planned, err := c.readPlan(args, &f)
+			if err != nil {
+				return err
+			}
+			s, err := c.openTestbed(cmd.Context(), path, &f, true)
 			if err != nil {
 				return err
 			}
@@ -42,8 +45,13 @@ func (c *cli) upCommand() *cobra.Command {
 			if !keepGoing && s.Failed() != nil {
 				return hostError(s.Failed())
 			}
-			if len(p.Changes()) > 0 {
-				if err := c.confirm(s, p, time.Since(began), yes, "Change this?"); err != nil {
+			if planned != nil {
+				if why := p.Stale(planned); why != "" {
+					return fmt.Errorf("the plan in %s is stale: %s; make it again", args[0], why)
+				}
+			}
+			if len(p.Changes()) > 0 && planned == nil {
+				if err := c.confirm(s, p, yes, "Change this?"); err != nil {
 					return err
 				}
 			}
@@ -68,7 +76,6 @@ func (c *cli) destroyCommand() *cobra.Command {
 		Short: "Remove from the hosts of a cluster all that is ainur's, and restore what it changed",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			began := time.Now()
 			s, err := c.openTestbed(cmd.Context(), args, &f, true)
 			if err != nil {
 				return err
@@ -79,7 +86,7 @@ func (c *cli) destroyCommand() *cobra.Command {
 				return hostError(s.Failed())
 			}
 			if len(p.Changes()) > 0 {
-				if err := c.confirm(s, p, time.Since(began), yes, "Remove this?"); err != nil {
+				if err := c.confirm(s, p, yes, "Remove this?"); err != nil {
 					return err
 				}
 			}
@@ -94,9 +101,9 @@ func (c *cli) destroyCommand() *cobra.Command {
 }
 
 // confirm shows a plan and asks whether it is to be done.
-func (c *cli) confirm(s *testbed, p *deploy.Plan, took time.Duration, yes bool, question string) error {
+func (c *cli) confirm(s *testbed, p *deploy.Plan, yes bool, question string) error {
 	if !c.quiet || !yes {
-		if err := s.Render(c.stderr, p, took); err != nil {
+		if err := s.Render(c.stderr, p, s.took); err != nil {
 			return err
 		}
 	}

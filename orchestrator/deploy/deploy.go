@@ -111,19 +111,21 @@ func (s *Site) open(ctx context.Context, h *Host) (err error) {
 	if h.conn, err = s.Dial(ctx, h.Host, s.Cluster.Become); err != nil {
 		return err
 	}
-	q := s.query()
-	if !s.Lock {
-		h.Facts, err = facts.Read(ctx, h.conn, q)
-		return s.trouble(h, "facts", err)
+	asker := ""
+	if s.Lock {
+		asker = s.Owner
 	}
-	h.Facts, h.held, err = facts.Hold(ctx, h.conn, q, s.Owner, s.Wait)
+	h.Facts, h.held, err = facts.Hold(ctx, h.conn, s.query(), asker, s.Wait)
 	if err == nil {
 		h.Facts.Offset, h.Facts.OffsetErr, err = h.held.Clock(clockSamples)
 	}
-	if err == nil && h.Facts.NoLock != "" {
+	if err != nil {
+		return s.trouble(h, "facts", err)
+	}
+	if h.Facts.NoLock != "" {
 		s.Tell(h.Name, h.Facts.NoLock+": nobody else is kept out")
 	}
-	return s.trouble(h, "lock and facts", err)
+	return nil
 }
 
 // trouble is an error with its host and step.
@@ -166,12 +168,12 @@ func (s *Site) Close() error {
 	var mu sync.Mutex
 	var errs []error
 	s.each(func(h *Host) {
-		var err error
 		if h.held != nil {
-			err = h.held.Release()
+			h.held.Release()
 		}
+		var err error
 		if h.conn != nil {
-			err = errors.Join(err, h.conn.Close())
+			err = h.conn.Close()
 		}
 		mu.Lock()
 		defer mu.Unlock()

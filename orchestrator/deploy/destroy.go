@@ -12,7 +12,7 @@ import (
 
 // Removal is the plan of Destroy.
 func (s *Site) Removal() *Plan {
-	p := &Plan{Format: planFormat, Cluster: s.Cluster.Name}
+	p := &Plan{Cluster: s.Cluster.Name}
 	for _, h := range s.Hosts {
 		if h.Err != nil {
 			continue

@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -11,20 +12,16 @@ import (
 
 // Plan is what is to change on the hosts of a cluster.
 type Plan struct {
-	Format  string     `json:"format"`
 	Cluster string     `json:"cluster"`
 	Hosts   []HostPlan `json:"hosts"`
 }
-
-// planFormat is that of plans that are kept in files.
-const planFormat = "ainur-plan/1"
 
 // HostPlan is what is to change on one host.
 type HostPlan struct {
 	Host    string         `json:"host"`
 	Roles   []string       `json:"roles,omitempty"`
 	SHA256  string         `json:"sha256"` // of the program that it is to have
-	Changes []setup.Change `json:"changes"`
+	Changes []setup.Change `json:"changes,omitempty"`
 	Notes   []string       `json:"notes,omitempty"` // what should be known and stops nothing
 	desired setup.Desired
 }
@@ -47,6 +44,25 @@ func (p *Plan) Changed(kind setup.Kind) (n int) {
 	return n
 }
 
+// Stale says how a plan that was made before differs from this one, "" where it does not.
+func (p *Plan) Stale(before *Plan) string {
+	if p.Cluster != before.Cluster || len(p.Hosts) != len(before.Hosts) {
+		return "it is of other hosts"
+	}
+	for i, h := range p.Hosts {
+		was := before.Hosts[i]
+		switch {
+		case h.Host != was.Host:
+			return "it is of other hosts"
+		case h.SHA256 != was.SHA256:
+			return "it is of another ainur"
+		case !slices.Equal(h.Changes, was.Changes):
+			return fmt.Sprintf("host %s has changed since", h.Host)
+		}
+	}
+	return ""
+}
+
 // Plan compares the hosts with what is desired of them. It changes nothing.
 func (s *Site) Plan(exp *spec.Experiment, now time.Time) (*Plan, error) {
 	a, err := authority(filepath.Join(s.Data, s.Cluster.Name), now)
@@ -57,7 +73,7 @@ func (s *Site) Plan(exp *spec.Experiment, now time.Time) (*Plan, error) {
 	if a != nil {
 		certificate = a.Certificate
 	}
-	p := &Plan{Format: planFormat, Cluster: s.Cluster.Name}
+	p := &Plan{Cluster: s.Cluster.Name}
 	for _, h := range s.Hosts {
 		if h.Err != nil {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -104,11 +105,46 @@ func Recap(w io.Writer, all []Outcome) error {
 	}
 	rows := [][]string{{"host", "result"}}
 	for _, text := range order {
-		rows = append(rows, []string{strings.Join(hosts[text], " "), text})
+		rows = append(rows, []string{folded(hosts[text]), text})
 	}
 	columns(&b, rows)
 	_, err := b.WriteTo(w)
 	return err
+}
+
+// folded is names with those that are numbered in a row as one: n1-n3 n7.
+func folded(names []string) string {
+	var all []string
+	for i := 0; i < len(names); {
+		prefix, first := numbered(names[i])
+		last := i
+		for last+1 < len(names) && first >= 0 {
+			next, n := numbered(names[last+1])
+			if next != prefix || n != first+last+1-i {
+				break
+			}
+			last++
+		}
+		if last > i+1 {
+			all = append(all, names[i]+"-"+names[last])
+			i = last + 1
+			continue
+		}
+		all = append(all, names[i])
+		i++
+	}
+	return strings.Join(all, " ")
+}
+
+// numbered is a name without the number that it ends in, and the number, -1 without one.
+func numbered(name string) (prefix string, n int) {
+	prefix = strings.TrimRight(name, "0123456789")
+	digits := name[len(prefix):]
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return name, -1
+	}
+	return prefix, n
 }
 
 func (o Outcome) text() string {

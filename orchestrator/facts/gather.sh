@@ -10,6 +10,7 @@ hold() {
 	lock=$where/ainur-$deployment
 	if ! command -v flock >/dev/null; then
 		say nolock "flock is not installed"
+		lock=
 		return
 	fi
 	while :; do
@@ -81,17 +82,17 @@ gather() {
 main() {
 	marker=$1 owner=$2 deployment=$3 root=$4 home=$5 exists=$6 programs=$7 packages=$8 full=$9
 	shift 9
-	binary=$root/bin/ainur
+	binary=$root/bin/ainur lock=
 	LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 	export LC_ALL PATH
 	[ -n "$owner" ] && hold
 	gather "$@" </dev/null
 	say end now
-	[ -n "$owner" ] || return 0
 	while read -r question; do
 		say clock "$(date +%s%N)"
 	done
-	[ "$lock" -ef /proc/self/fd/9 ] && rm -f "$lock"
+	[ -n "$lock" ] && [ "$lock" -ef /proc/self/fd/9 ] && rm -f "$lock"
+	return 0
 }
 
 main "$@"

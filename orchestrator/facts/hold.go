@@ -27,7 +27,8 @@ type Held struct {
 }
 
 // Hold takes the lock of a deployment on a host and then asks it. The owner is a line for
-// those who want it meanwhile. It waits for as long as wait when another has it.
+// those who want it meanwhile; "" takes no lock. It waits for as long as wait when
+// another has it.
 func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Duration) (*Host, *Held, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	in, stdin := io.Pipe()
@@ -92,17 +93,15 @@ func (l *Held) Clock(samples int) (offset, within time.Duration, err error) {
 	return offset, within, nil
 }
 
-// Release gives the lock back.
-func (l *Held) Release() error {
+// Release gives the lock back, which is free when its process has ended, well or not.
+func (l *Held) Release() {
 	defer l.cancel()
 	_ = l.stdin.Close() // it returns nil
 	select {
 	case <-l.ended:
-		return l.err
 	case <-time.After(releaseWithin):
 		l.cancel()
 		<-l.ended
-		return nil // it is free when its process has ended
 	}
 }
 
