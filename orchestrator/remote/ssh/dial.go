@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -211,10 +212,8 @@ func (d *Dialer) through(ctx context.Context, host string, s *settings, via []st
 		d.options.Tell(host, w)
 	}
 	key := next.User + "@" + next.address() + " " + strings.Join(next.jump, ",")
-	for _, passed := range via {
-		if passed == key {
-			return nil, fmt.Errorf("bastion %s is behind itself: %s", last, strings.Join(append(via, key), ", "))
-		}
+	if slices.Contains(via, key) {
+		return nil, fmt.Errorf("bastion %s is behind itself: %s", last, strings.Join(append(via, key), ", "))
 	}
 	if via = append(via, key); len(via) > deepest {
 		return nil, fmt.Errorf("more than %d bastions: %s", deepest, strings.Join(via, ", "))
