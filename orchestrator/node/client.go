@@ -51,9 +51,16 @@ func (c *Client) errorOf(what string, err error) error {
 // ErrAway reports that a host does not answer: it may later.
 var ErrAway = errors.New("the host does not answer")
 
-// Describe asks what runs there.
+// Describe asks what runs there, and waits until the host answers.
 func (c *Client) Describe(ctx context.Context) (Description, error) {
-	reply, err := c.rpc.Describe(ctx, &pb.DescribeRequest{}, grpc.WaitForReady(true))
+	return c.describe(ctx, grpc.WaitForReady(true))
+}
+
+// Ask asks what runs there, if the host answers.
+func (c *Client) Ask(ctx context.Context) (Description, error) { return c.describe(ctx) }
+
+func (c *Client) describe(ctx context.Context, options ...grpc.CallOption) (Description, error) {
+	reply, err := c.rpc.Describe(ctx, &pb.DescribeRequest{}, options...)
 	if err != nil {
 		return Description{}, c.errorOf("describe", err)
 	}
