@@ -3,11 +3,9 @@
 package shim
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 // Executable is the name of what runs a function of runtime go or exec, in its folder of code.
@@ -62,10 +61,12 @@ func host(f spec.Function, code, dir, python3 string) (p paths, err error) {
 		p.ainur, err = os.Executable()
 	case f.Runtime == "python3", f.Runtime == PythonCell:
 		if python3 == "" {
-			p.interpreter, err = interpreter()
+			var found python
+			found, err = interpreter()
+			p.interpreter = found.path
 		}
 		if err == nil {
-			err = writeOnce(p.shim, Python)
+			err = atomicfile.Have(p.shim, 0o644, Python)
 		}
 	case f.Runtime == "go", f.Runtime == "exec":
 	default:
@@ -114,7 +115,7 @@ func Inside(f spec.Function, code, dir, python3 string) (argv, env []string, bin
 		binds = []Bind{{p.shim, InsideShim}}
 	case f.Runtime == "python3":
 		forks := filepath.Join(dir, "zygote.py")
-		err = writeOnce(forks, zygote)
+		err = atomicfile.Have(forks, 0o644, zygote)
 		binds = []Bind{{p.code, InsideCode}, {p.shim, InsideShim}, {forks, InsideZygote}}
 	default:
 		binds = []Bind{{p.code, InsideCode}}
@@ -145,33 +146,38 @@ var Mountpoints = struct{ Folders, Files []string }{
 // host's files does not see, or has its own of.
 var HostHidden = []string{"proc", "dev", "sys", "tmp", "run", "ainur", "lost+found"}
 
-// interpreter is the real path of python3: what is on the PATH may be a script
-// that looks for it anew each time.
-var interpreter = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+// python is an interpreter of this host.
+type python struct {
+	path    string   // the real one: what is on the PATH may be a script that looks for it anew each time
+	folders []string // where it and its modules are
+}
+
+var interpreter = sync.OnceValues(func() (python, error) {
+	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable, sys.prefix, sys.base_prefix, sep='\\n')").Output()
 	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("python3 is not installed on this host")
+		return python{}, errors.New("python3 is not installed on this host")
 	}
 	if err != nil {
-		return "", fmt.Errorf("python3 does not run on this host: %w", err)
+		return python{}, fmt.Errorf("python3 does not run on this host: %w", err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return python{lines[0], lines[1:]}, nil
 })
 
-func writeOnce(path string, content []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
-		return nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".shim-")
+// Reads are the files and folders, beside those of the system, that the process which
+// Command starts reads.
+func Reads(f spec.Function, code, dir string) ([]string, error) {
+	p, err := host(f, code, dir, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
+	switch {
+	case f.Builtin != "":
+		return []string{p.ainur}, nil
+	case f.Runtime == "python3":
+		found, err := interpreter()
+		return append([]string{p.code, p.shim, p.interpreter}, found.folders...), err
+	default:
+		return []string{p.code}, nil
 	}
-	return err
 }

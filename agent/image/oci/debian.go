@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 //go:embed debian.sh
@@ -67,7 +69,7 @@ func (s *Store) debian(ctx context.Context, suite string, packages []string) (di
 	if digest, err = s.Add(image); err != nil {
 		return "", err
 	}
-	return digest, s.write(key, func(w io.Writer) error {
+	return digest, atomicfile.Write(key, 0o644, func(w io.Writer) error {
 		_, err := io.WriteString(w, digest)
 		return err
 	})

@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 // MaxBlob bounds one blob of an image, and one layer of it unpacked, in bytes.
@@ -88,7 +90,7 @@ func (s *Store) Put(digest string, content io.Reader) error {
 	if err != nil || s.Has(digest) {
 		return err
 	}
-	return s.write(s.blob(want), func(w io.Writer) error {
+	return atomicfile.Write(s.blob(want), 0o644, func(w io.Writer) error {
 		sum := sha256.New()
 		n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(content, MaxBlob+1))
 		if err != nil {
@@ -103,28 +105,6 @@ func (s *Store) Put(digest string, content io.Reader) error {
 		return nil
 	})
 }
-
-// write makes the file path with what fill writes, wholly or not at all.
-func (s *Store) write(path string, fill func(io.Writer) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), temporary)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(fill(f), f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		err = errors.Join(err, os.Remove(f.Name()))
-	}
-	return err
-}
-
-// temporary begins the names of what is being made.
-const temporary = ".new-"
 
 // Open returns a blob to read.
 func (s *Store) Open(digest string) (*os.File, error) {
@@ -199,7 +179,7 @@ func (s *Store) mark(digest string) error {
 	if err != nil {
 		return err
 	}
-	return s.write(filepath.Join(s.dir, "images", hex), func(io.Writer) error { return nil })
+	return atomicfile.Write(filepath.Join(s.dir, "images", hex), 0o644, func(io.Writer) error { return nil })
 }
 
 // Adopt makes known as an image what was Put there blob by blob. It is an error
@@ -240,7 +220,7 @@ func (s *Store) List() ([]string, error) {
 	}
 	var digests []string
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), temporary) {
+		if !strings.HasPrefix(e.Name(), atomicfile.Prefix) {
 			digests = append(digests, "sha256:"+e.Name())
 		}
 	}

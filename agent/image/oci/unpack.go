@@ -14,6 +14,8 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/archive"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 // Root is an image unpacked on this host.
@@ -74,7 +76,7 @@ func (s *Store) unpackLayer(ctx context.Context, layer v1.Layer) (string, error)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), temporary)
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), atomicfile.Prefix)
 	if err != nil {
 		return "", err
 	}

@@ -7,12 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/ainur-faas/ainur/agent/resource"
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 // shimName is the containerd shim of all OCI runtimes with runc's command line.
@@ -77,22 +77,7 @@ func (i *Isolation) writeScript(path string) (string, error) {
 	content := fmt.Sprintf(script, quote(path), strings.Join(i.cgroups.JoinFiles("@"), " "), exec)
 	sum := sha256.Sum256([]byte(content))
 	file := filepath.Join(scriptsDir, "crun-"+hex.EncodeToString(sum[:4]))
-	if old, err := os.ReadFile(file); err == nil && string(old) == content {
-		return file, nil
-	}
-	if err := os.MkdirAll(scriptsDir, 0o755); err != nil {
-		return "", err
-	}
-	tmp, err := os.CreateTemp(scriptsDir, ".new-")
-	if err != nil {
-		return "", err
-	}
-	_, err = tmp.WriteString(content)
-	err = errors.Join(err, tmp.Chmod(0o755), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	return file, err
+	return file, atomicfile.Have(file, 0o755, []byte(content))
 }
 
 // quote makes s one word for a shell.
