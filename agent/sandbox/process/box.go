@@ -19,6 +19,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
+	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/sandbox/network"
 	"github.com/ainur-faas/ainur/agent/sandbox/stem"
@@ -134,10 +135,16 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 	if err != nil {
 		return nil, err
 	}
+	env = container.Merge([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.home, "TMPDIR=" + b.home, "LANG=C.UTF-8"}, env, i.environment(f, b.config.ID))
+	if i.confined != nil {
+		reads, err := shim.Reads(f, b.config.Code, i.options.Dir)
+		if err != nil {
+			return nil, err
+		}
+		return i.confined.start(command{argv: argv, env: env, reads: reads, own: b.home, files: files, cgroup: b.cgroup})
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir = b.home
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.home, "TMPDIR=" + b.home, "LANG=C.UTF-8"}, env...)
-	cmd.Env = append(cmd.Env, i.environment(f, b.config.ID)...)
+	cmd.Dir, cmd.Env = b.home, env
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = files[0], files[1], files[2:]
 	cmd.SysProcAttr = attributes(i.namespaces)
 	err = i.spawner.do(func() error { return b.cgroup.Start(cmd.SysProcAttr, cmd.Start) })

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"syscall"
@@ -52,6 +53,20 @@ func (c *child) do(what string, call uintptr, args ...any) {
 		}
 	}
 	c.steps = append(c.steps, s)
+}
+
+// begin adds the first steps: a process group, and these files as the only descriptors,
+// from 0 on.
+func (c *child) begin(files []*os.File) {
+	c.do("make a process group", unix.SYS_SETPGID, 0, 0)
+	for i, f := range files {
+		if int(f.Fd()) == i {
+			c.do("keep a descriptor", unix.SYS_FCNTL, f, unix.F_SETFD, 0)
+		} else {
+			c.do("hand down a descriptor", unix.SYS_DUP3, f, i, 0)
+		}
+	}
+	c.do("close other descriptors", unix.SYS_CLOSE_RANGE, len(files), math.MaxInt32, 0) // that the agent has inherited
 }
 
 // exec adds the last step, the program.

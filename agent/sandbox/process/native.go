@@ -3,15 +3,14 @@ package process
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
-	"slices"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ainur-faas/ainur/agent/resource"
+	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -79,15 +78,7 @@ const nobody = 65534
 // start starts the program of a root.
 func (n *native) start(l launch) (*os.Process, error) {
 	c := &child{}
-	c.do("make a process group", unix.SYS_SETPGID, 0, 0)
-	for i, f := range append([]*os.File{n.null}, l.files...) {
-		if int(f.Fd()) == i {
-			c.do("keep a descriptor", unix.SYS_FCNTL, f, unix.F_SETFD, 0)
-		} else {
-			c.do("hand down a descriptor", unix.SYS_DUP3, f, i, 0)
-		}
-	}
-	c.do("close other descriptors", unix.SYS_CLOSE_RANGE, len(l.files)+1, math.MaxInt32, 0) // those that the agent has inherited
+	c.begin(append([]*os.File{n.null}, l.files...))
 	size, flags := tmpfsOptions(l.temporary), unix.MS_NOSUID|unix.MS_NODEV
 	c.do("mount /tmp", unix.SYS_MOUNT, "tmpfs", "/tmp", "tmpfs", flags, size)
 	c.do("mount /dev/shm", unix.SYS_MOUNT, "tmpfs", "/dev/shm", "tmpfs", flags|unix.MS_NOEXEC, size)
@@ -103,7 +94,7 @@ func (n *native) start(l launch) (*os.Process, error) {
 	}
 	c.do("end with the agent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL))
 	c.do("go to /tmp", unix.SYS_CHDIR, "/tmp")
-	if err := c.exec(l.root.argv, append(slices.Clone(l.root.env), l.env...)); err != nil {
+	if err := c.exec(l.root.argv, container.Merge(l.root.env, l.env)); err != nil {
 		return nil, err
 	}
 	var process *os.Process

@@ -42,7 +42,8 @@ type Isolation struct {
 	name        string // of the Isolation: agents of one run can share a host
 	cgroups     resource.Cgroups
 	spawner     *spawner
-	native      *native // nil: sandboxes have no root filesystem of their own
+	native      *native   // nil: sandboxes have no root filesystem of their own
+	confined    *confined // nil with native, and where the kernel cannot confine sandboxes
 	roots       roots
 	zygotes     zygotes
 	cells       *stem.Pool[*box] // nil: none are made ahead
@@ -88,7 +89,7 @@ func New(o Options) (*Isolation, error) {
 			i.namespaces = false
 			i.limit("sandboxes share the process, mount, IPC and host name namespaces of the host: %v", err)
 		}
-		i.limit("sandboxes share the network and the files of the host, with no filter of system calls, and run as user %d, as the agent does: %v", os.Getuid(), err)
+		i.confine(err)
 		if os.Getuid() == 0 {
 			i.limit("limits hold for code that does not work against them: user 0 may write to the files of cgroups")
 		}
@@ -107,6 +108,24 @@ func New(o Options) (*Isolation, error) {
 		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
+}
+
+// confine has sandboxes confined that have no root filesystem of their own, for this reason.
+func (i *Isolation) confine(reason error) {
+	var err error
+	if i.confined, err = newConfined(i.spawner, i.namespaces); err == nil {
+		err = i.confined.probe(i.rootAt())
+	}
+	if err != nil {
+		err = errors.Join(err, i.confined.close())
+		i.confined = nil
+		i.limit("sandboxes share the network and the files of the host, with no filter of system calls, and run as user %d, as the agent does: %v; %v", os.Getuid(), reason, err)
+		return
+	}
+	i.limit("sandboxes share the network of the host, read its system's files and run as user %d, as the agent does: %v", os.Getuid(), reason)
+	if i.confined.landlock.files&version3 == 0 {
+		i.limit("sandboxes may truncate files that user %d may write to: Landlock has version %d here, and forbids it from 3 on", os.Getuid(), i.confined.landlock.version)
+	}
 }
 
 func (i *Isolation) limit(format string, args ...any) {
@@ -213,7 +232,7 @@ func (i *Isolation) Close() error {
 		}
 		i.spawner.close()
 		i.watch.close()
-		i.closeErr = errors.Join(cells, zygotes, networks, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close())
+		i.closeErr = errors.Join(cells, zygotes, networks, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close(), i.confined.close())
 	})
 	return i.closeErr
 }
