@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -24,9 +25,22 @@ type keys struct {
 	agents map[string]*agentConn
 }
 
+// agentConn is a connection to an agent that does not wait for its answer for ever.
 type agentConn struct {
 	net.Conn
 	agent.ExtendedAgent
+}
+
+// agentPatience is how long an agent may take: somebody may have to touch a key.
+const agentPatience = 30 * time.Second
+
+type patient struct{ net.Conn }
+
+func (p patient) Write(b []byte) (int, error) {
+	if err := p.SetDeadline(time.Now().Add(agentPatience)); err != nil {
+		return 0, err
+	}
+	return p.Conn.Write(b)
 }
 
 // signers are the keys to offer to a host, in order: its identity files, those of
@@ -143,7 +157,7 @@ func (k *keys) agent(socket string) ([]ssh.Signer, error) {
 			if err != nil {
 				return nil, fmt.Errorf("ask the agent: %w", err)
 			}
-			a = &agentConn{conn, agent.NewClient(conn)}
+			a = &agentConn{conn, agent.NewClient(patient{conn})}
 			if k.agents == nil {
 				k.agents = map[string]*agentConn{}
 			}

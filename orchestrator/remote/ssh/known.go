@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // the format's own
@@ -21,6 +20,7 @@ import (
 // known is what the known_hosts files say of one host.
 type known struct {
 	keys        []knownKey // of the host
+	bare        []knownKey // of its name without the port, where another may listen
 	authorities []knownKey // that may certify it
 	revoked     []knownKey
 	warnings    []string // of lines that cannot be read
@@ -34,9 +34,10 @@ type knownKey struct {
 
 func (k knownKey) at() string { return fmt.Sprintf("%s:%d", k.file, k.line) }
 
-// readKnown reads what files say of a host, given as known_hosts names it. A file
-// that is not there says nothing, and neither does a line that cannot be read.
-func readKnown(files []string, name string) (k known, err error) {
+// readKnown reads what files say of a host, by its name in known_hosts and by its
+// bare one. A file that is not there says nothing, and neither does a line that
+// cannot be read.
+func readKnown(files []string, name, bare string) (k known, err error) {
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -45,19 +46,16 @@ func readKnown(files []string, name string) (k known, err error) {
 		if err != nil {
 			return k, err
 		}
-		lines := bufio.NewScanner(bytes.NewReader(content))
-		lines.Buffer(nil, 1<<20)
-		for n := 1; lines.Scan(); n++ {
-			k.add(file, n, bytes.TrimSpace(lines.Bytes()), name)
-		}
-		if err := lines.Err(); err != nil {
-			return k, fmt.Errorf("read %s: %w", file, err)
+		n := 0
+		for line := range bytes.Lines(content) {
+			n++
+			k.add(file, n, bytes.TrimSpace(line), name, bare)
 		}
 	}
 	return k, nil
 }
 
-func (k *known) add(file string, n int, line []byte, name string) {
+func (k *known) add(file string, n int, line []byte, name, bare string) {
 	if len(line) == 0 || line[0] == '#' {
 		return
 	}
@@ -66,17 +64,18 @@ func (k *known) add(file string, n int, line []byte, name string) {
 		k.warnings = append(k.warnings, fmt.Sprintf("%s:%d is left out: %v", file, n, err))
 		return
 	}
-	if !matches(hosts, name) {
-		return
-	}
 	found := knownKey{key, file, n}
-	switch marker {
-	case "":
-		k.keys = append(k.keys, found)
-	case "cert-authority":
-		k.authorities = append(k.authorities, found)
-	case "revoked":
+	named := matches(hosts, name)
+	switch {
+	case !named && (bare == "" || !matches(hosts, bare)):
+	case marker == "revoked":
 		k.revoked = append(k.revoked, found)
+	case marker == "" && !named:
+		k.bare = append(k.bare, found)
+	case marker == "":
+		k.keys = append(k.keys, found)
+	case marker == "cert-authority" && named:
+		k.authorities = append(k.authorities, found)
 	}
 }
 
@@ -119,20 +118,27 @@ func wildcard(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// algorithms are those of the host's keys on file, first, then those that may be
-// asked for when none is.
-func (k known) algorithms() (all []string) {
-	for _, key := range k.keys {
-		for _, a := range expand(key.Type()) {
-			if !slices.Contains(all, a) {
-				all = append(all, a)
-			}
-		}
-	}
+// algorithms are those to ask a host for, in order: of its keys on file, or given,
+// then the others, so that one with another key is known as that. Without are types
+// that it has shown a wrong key of.
+func (k known) algorithms(given []ssh.PublicKey, without []string) (all []string) {
 	if len(k.authorities) > 0 {
 		all = append(all, ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01)
 	}
-	return all // nil leaves it to the library
+	types := []string{}
+	for _, key := range slices.Concat(k.keys, k.bare) {
+		types = append(types, key.Type())
+	}
+	for _, key := range given {
+		types = append(types, key.Type())
+	}
+	types = append(types, ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA)
+	for i, t := range types {
+		if !slices.Contains(types[:i], t) && !slices.Contains(without, t) {
+			all = append(all, expand(t)...)
+		}
+	}
+	return all
 }
 
 // expand is the algorithms that keys of a type sign with; never SHA-1.
@@ -172,7 +178,7 @@ func (k known) check(name string, key ssh.PublicKey) error {
 		}
 		return nil
 	}
-	for _, on := range k.keys {
+	for _, on := range slices.Concat(k.keys, k.bare) {
 		if same(on, key) {
 			return nil
 		}
@@ -187,15 +193,27 @@ func (k known) check(name string, key ssh.PublicKey) error {
 
 func same(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
+// unpinnedError is a key that is none of those given.
+type unpinnedError struct{ key ssh.PublicKey }
+
+func (e *unpinnedError) Error() string {
+	return fmt.Sprintf("its key %s %s is none of host_keys", e.key.Type(), ssh.FingerprintSHA256(e.key))
+}
+
 // pinned says why a key is not one of those given, as in authorized_keys or as fingerprints.
 func pinned(given []string, key ssh.PublicKey) error {
+	if slices.Contains(given, ssh.FingerprintSHA256(key)) || slices.ContainsFunc(whole(given), func(k ssh.PublicKey) bool { return same(k, key) }) {
+		return nil
+	}
+	return &unpinnedError{key}
+}
+
+// whole are the keys that are given as such.
+func whole(given []string) (keys []ssh.PublicKey) {
 	for _, g := range given {
-		if g == ssh.FingerprintSHA256(key) {
-			return nil
-		}
-		if parsed, _, _, _, err := ssh.ParseAuthorizedKey([]byte(g)); err == nil && same(parsed, key) {
-			return nil
+		if key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(g)); err == nil {
+			keys = append(keys, key)
 		}
 	}
-	return fmt.Errorf("its key %s %s is none of host_keys", key.Type(), ssh.FingerprintSHA256(key))
+	return keys
 }

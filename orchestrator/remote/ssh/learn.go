@@ -18,6 +18,12 @@ import (
 // learn adds the key of a host to a known_hosts file, whole or not at all, hashed
 // where the file has hashed names. Others may do the same at the same time.
 func learn(file, name string, key ssh.PublicKey) error {
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target // a link stays one
+	}
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil // as /dev/null, which keeps nothing
+	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}

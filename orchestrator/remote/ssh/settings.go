@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/kevinburke/ssh_config"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -33,7 +32,6 @@ type settings struct {
 	knownHosts   []string // the first is the user's own
 	jump         []string // user@host:port
 	proxy        string   // command whose standard input and output are the connection
-	timeout      time.Duration
 }
 
 // address is where the host listens.
@@ -45,6 +43,14 @@ func (s *settings) name() string {
 		return s.alias
 	}
 	return knownhosts.Normalize(s.address())
+}
+
+// bare is its name without the port, "" where that adds nothing.
+func (s *settings) bare() string {
+	if s.alias != "" || s.Port == 22 {
+		return ""
+	}
+	return s.host
 }
 
 // configuration is the keywords of ssh_config(5) that matter, in lower case, as they
@@ -69,7 +75,7 @@ func resolve(ctx context.Context, address string, s spec.SSH) (*settings, []stri
 }
 
 func combine(address string, s spec.SSH, config configuration) (*settings, error) {
-	r := &settings{SSH: s, host: address, timeout: s.Connect}
+	r := &settings{SSH: s, host: address}
 	if name := config.one("hostname"); name != "" {
 		r.host = name
 	}
@@ -246,23 +252,4 @@ func readFiles(files []string, address string) (configuration, []string, error) 
 		config["hostname"][i] = strings.NewReplacer("%h", address, "%%", "%").Replace(name)
 	}
 	return config, warnings, nil
-}
-
-// hop is user@host:port as ssh takes it for a host to go through.
-func hop(text string) (user, host string, port int, err error) {
-	text = strings.TrimPrefix(text, "ssh://")
-	if i := strings.LastIndex(text, "@"); i >= 0 {
-		user, text = text[:i], text[i+1:]
-	}
-	host = text
-	if h, p, err := net.SplitHostPort(text); err == nil {
-		host = h
-		if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
-			return "", "", 0, fmt.Errorf("proxy_jump %q: %q is no port", text, p)
-		}
-	}
-	if host = strings.Trim(host, "[]"); host == "" {
-		return "", "", 0, fmt.Errorf("proxy_jump %q names no host", text)
-	}
-	return user, host, port, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"os"
 	"os/exec"
@@ -177,7 +178,7 @@ func TestKnown(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		k, err := readKnown([]string{file, "/nowhere"}, tt.name)
+		k, err := readKnown([]string{file, "/nowhere"}, tt.name, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,8 +187,33 @@ func TestKnown(t *testing.T) {
 			t.Errorf("%s: %v, %q; want %s", name, err, k.warnings, tt.want)
 		}
 	}
-	if got := (known{keys: []knownKey{{PublicKey: ours}}}).algorithms(); !slices.Equal(got, []string{ssh.KeyAlgoED25519}) {
-		t.Errorf("the algorithms of a host whose ed25519 key is on file are %v", got)
+}
+
+// A host with a key on file is asked for that one first, and never for a signature by SHA-1.
+func TestAlgorithms(t *testing.T) {
+	signer, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := ssh.NewPublicKey(signer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		known   known
+		without []string
+		first   string
+		none    []string
+	}{
+		"nothing on file": {known{}, nil, ssh.KeyAlgoED25519, []string{ssh.KeyAlgoRSA, ssh.CertAlgoED25519v01}},
+		"an RSA key":      {known{keys: []knownKey{{PublicKey: old}}}, nil, ssh.KeyAlgoRSASHA512, []string{ssh.KeyAlgoRSA}},
+		"an authority":    {known{authorities: []knownKey{{PublicKey: old}}}, nil, ssh.CertAlgoED25519v01, []string{ssh.KeyAlgoRSA}},
+		"not that one":    {known{}, []string{ssh.KeyAlgoED25519}, ssh.KeyAlgoECDSA256, []string{ssh.KeyAlgoED25519}},
+	} {
+		got := tt.known.algorithms(nil, tt.without)
+		if got[0] != tt.first || slices.ContainsFunc(tt.none, func(a string) bool { return slices.Contains(got, a) }) {
+			t.Errorf("%s: %v, want %s first and none of %v", name, got, tt.first, tt.none)
+		}
 	}
 }
 
@@ -217,7 +243,7 @@ func TestLearn(t *testing.T) {
 		}
 		all.Wait()
 		for name, k := range keys {
-			onFile, err := readKnown([]string{file}, name)
+			onFile, err := readKnown([]string{file}, name, "")
 			if err != nil || onFile.check(name, k) != nil {
 				t.Errorf("%s: %v, %v", name, err, onFile.check(name, k))
 			}
@@ -240,10 +266,10 @@ func FuzzKnown(f *testing.F) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		known, err := readKnown([]string{file}, "w1")
+		known, err := readKnown([]string{file}, "[w1]:2222", "w1")
 		if err == nil {
 			_ = known.check("w1", k)
-			_ = known.algorithms()
+			_ = known.algorithms(nil, nil)
 		}
 	})
 }

@@ -30,7 +30,7 @@ type Faults struct {
 	Silent       bool          // it never does
 	StallAfter   int           // bytes sent, after which nothing comes any more; 0 is never
 	Partial      bool          // a key is not enough, it wants a code too
-	MaxSessions  int           // at a time; 0 is any number
+	MaxSessions  int           // at a time; 0 is any number, -1 none
 	DropAfter    int           // bytes received, after which the connection is cut; 0 is never
 	Corrupt      bool          // the 1000th byte of the standard input of a command is another
 	SlowInput    time.Duration // before each piece of standard input
@@ -218,7 +218,7 @@ func (s *Server) forward(c ssh.NewChannel) {
 }
 
 func (s *Server) session(c ssh.NewChannel) {
-	if n := s.sessions.Add(1); s.faults.MaxSessions > 0 && n > int64(s.faults.MaxSessions) {
+	if n := s.sessions.Add(1); s.faults.MaxSessions != 0 && n > int64(s.faults.MaxSessions) {
 		s.sessions.Add(-1)
 		_ = c.Reject(ssh.Prohibited, "open failed")
 		return

@@ -1,4 +1,4 @@
-package ssh
+package shell
 
 import (
 	"bytes"
@@ -15,8 +15,9 @@ import (
 	"github.com/ainur-faas/ainur/orchestrator/remote"
 )
 
-// receive is what makes a file on the host: with its path, SHA-256 and mode. It says
-// "same", or "send" and reads the content. The file is there when all of it is.
+// receive is what makes a file on the host: with its path, SHA-256, mode, and "root"
+// or "". It says "same", "changed" where only mode or owner was another, or "send",
+// and reads the content. The file is there when all of it is.
 const receive = `
 set -e
 umask 022
@@ -25,9 +26,16 @@ sum() {
   if command -v sha256sum >/dev/null; then sha256sum; elif command -v openssl >/dev/null; then openssl dgst -sha256 -r; else
     echo "neither sha256sum nor openssl is there" >&2; exit 69; fi | cut -d" " -f1
 }
-if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sum <"$1")" = "$2" ]; then chmod "$3" "$1"; echo same; exit 0; fi
 mkdir -p -- "$dir"
-new=$(mktemp "$dir/.ainur-XXXXXX")
+if [ "$4" ]; then
+  case $(stat -c %a -- "$dir") in *[2367] | *[2367]?) echo "$dir can be written to by others: choose another folder" >&2; exit 77 ;; esac
+fi
+if [ -f "$1" ] && [ ! -L "$1" ] && { [ -z "$4" ] || [ "$(stat -c %u -- "$1")" = 0 ]; } && [ "$(sum <"$1")" = "$2" ]; then
+  if [ "$(stat -c %a -- "$1")" = "$3" ]; then echo same; else chmod "$3" "$1"; echo changed; fi
+  exit 0
+fi
+if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
+new=$(umask 077; mktemp "$dir/.ainur-XXXXXX")
 trap 'rm -f -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 echo send
@@ -36,26 +44,30 @@ got=$(sum <"$new")
 if [ "$got" != "$2" ]; then echo "what arrived has SHA-256 $got" >&2; exit 65; fi
 chmod "$3" "$new"
 sync "$new" 2>/dev/null || sync
-if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
 mv -f -- "$new" "$1"
 trap - EXIT
+sync "$dir" 2>/dev/null || true
 `
 
 // Push makes a file.
-func (c *conn) Push(ctx context.Context, f remote.File) (changed bool, err error) {
+func (h *Host) Push(ctx context.Context, f remote.File) (changed bool, err error) {
 	if !path.IsAbs(f.Path) {
-		return false, fmt.Errorf("push %s to host %s: the path is not absolute", f.Path, c.host)
+		return false, fmt.Errorf("push %s to host %s: the path is not absolute", f.Path, h.name)
 	}
 	if f.SHA256 == "" {
 		if f.SHA256, err = digest(f.Content); err != nil {
-			return false, fmt.Errorf("push %s to host %s: %w", f.Path, c.host, err)
+			return false, fmt.Errorf("push %s to host %s: %w", f.Path, h.name, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // whoever waits to be asked
 	answer := &answer{said: make(chan struct{})}
-	err = c.Run(ctx, remote.Command{
-		Args: []string{"sh", "-c", receive, "ainur-push", path.Clean(f.Path), f.SHA256, fmt.Sprintf("%o", f.Mode.Perm())},
+	owner := ""
+	if f.Root {
+		owner = "root"
+	}
+	err = h.do(ctx, remote.Command{
+		Args: []string{"sh", "-c", receive, "ainur-push", path.Clean(f.Path), f.SHA256, fmt.Sprintf("%o", f.Mode.Perm()), owner},
 		Root: f.Root, Stdin: &whenAsked{answer, f.Content, ctx}, Stdout: answer,
 	})
 	var bad *remote.ExitError
@@ -63,9 +75,9 @@ func (c *conn) Push(ctx context.Context, f remote.File) (changed bool, err error
 		err = fmt.Errorf("%w; make room there, or give another place with install", err)
 	}
 	if err != nil {
-		return false, fmt.Errorf("push %s to host %s: %w", f.Path, c.host, err)
+		return false, fmt.Errorf("push %s to host %s: %w", f.Path, h.name, err)
 	}
-	return answer.word() == "send", nil
+	return answer.word() != "same", nil
 }
 
 func digest(content io.ReadSeeker) (string, error) {
