@@ -2,6 +2,8 @@ package hcl
 
 import (
 	"maps"
+	"slices"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -31,11 +33,16 @@ func (e *evaluator) exportHosts(in *instance, o map[string]cty.Value) {
 	byName := map[string]cty.Value{}
 	byRole := map[string]map[string]cty.Value{}
 	var list []cty.Value
+	var offsets []*time.Duration // of clocks, nil where that is not known
 	for _, b := range hostBlocks(in) {
 		h := hostOf(in, b)
 		object := b.Object()
 		object["id"], object["name"] = cty.StringVal(in.id+".host."+b.Label), cty.StringVal(b.Label)
 		facts, known := e.factsOf(h)
+		if h.Connection == "local" && e.facts {
+			facts.ClockOffset = new(time.Duration) // it is this one
+		}
+		offsets = append(offsets, facts.ClockOffset)
 		object["facts"] = factsValue(facts, known)
 		v := cty.ObjectVal(object)
 		list = append(list, v)
@@ -52,6 +59,13 @@ func (e *evaluator) exportHosts(in *instance, o map[string]cty.Value) {
 		roles[role] = cty.ObjectVal(hosts)
 	}
 	o["clock_skew_max"] = cty.UnknownVal(cty.Number)
+	if !slices.Contains(offsets, nil) {
+		skew := time.Duration(0)
+		for _, offset := range offsets {
+			skew = max(skew, offset.Abs())
+		}
+		o["clock_skew_max"] = cty.NumberFloatVal(skew.Seconds())
+	}
 	o["hosts"], o["host"], o["with_role"] = cty.TupleVal(list), cty.ObjectVal(byName), cty.ObjectVal(roles)
 }
 

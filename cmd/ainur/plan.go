@@ -36,6 +36,9 @@ func (c *cli) planCommand() *cobra.Command {
 			}
 			c.diags = nil // it is loaded again
 			p, err := c.planHosts(cmd, args, &f, out)
+			if err == nil && len(p.Failing()) > 0 {
+				return exit(exitRequire, errSaid)
+			}
 			if err == nil && detailed && len(p.Changes()) > 0 {
 				err = exit(exitChanges, errSaid)
 			}
@@ -80,6 +83,11 @@ func (c *cli) planHosts(cmd *cobra.Command, args []string, f *clusterFlags, out 
 	p, err := s.Plan(s.exp, time.Now())
 	if err != nil {
 		return nil, err
+	}
+	if s.exp != nil {
+		if p.Requirements, err = c.requirements(s); err != nil {
+			return nil, err
+		}
 	}
 	c.data = struct {
 		*spec.Experiment

@@ -32,6 +32,7 @@ type clusterFlags struct {
 	lockWait   time.Duration
 	full       bool // ask also for what only a reader wants to know
 	bare       bool // the experiment is not needed
+	noTune     bool // the hosts keep the settings that they have
 }
 
 func (f *clusterFlags) add(c *cli, cmd *cobra.Command) {
@@ -49,6 +50,8 @@ type testbed struct {
 	exp    *spec.Experiment // nil where it cannot be evaluated because hosts have not told their facts
 	dialer *ssh.Dialer
 	took   time.Duration // to connect and ask
+	flags  clusterFlags
+	known  map[string]spec.Facts // of hosts by name, that the module asks for
 }
 
 // Close ends the connections.
@@ -91,21 +94,28 @@ func (c *cli) connect(ctx context.Context, m *hcl.Module, known map[string]spec.
 	if err != nil {
 		return nil, err
 	}
-	s := &testbed{module: m, dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
+	s := &testbed{module: m, flags: *f, known: known, dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
 	began := time.Now()
 	s.Site, err = deploy.Open(ctx, cluster, deploy.Options{
-		Dial: s.dialer.Dial, Data: dataDir(), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Full: f.full, Tell: c.tell,
+		Dial: s.dialer.Dial, Data: dataDir(), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Full: f.full, NoTune: f.noTune, Tell: c.tell,
 	})
 	if err != nil {
 		return nil, errors.Join(hostError(err), s.Close())
 	}
 	s.took = time.Since(began)
+	s.learn()
+	return s, nil
+}
+
+// learn tells the module what the hosts are.
+func (s *testbed) learn() {
 	for _, h := range s.Hosts {
 		if h.Facts != nil {
-			known[h.Name] = h.Facts.Facts
+			facts, offset := h.Facts.Facts, h.Facts.Offset
+			facts.ClockOffset = &offset
+			s.known[h.Name] = facts
 		}
 	}
-	return s, nil
 }
 
 // cluster is the one of the experiment, with the hosts that are to be worked with.

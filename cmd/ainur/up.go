@@ -59,12 +59,16 @@ func (c *cli) upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.recap(s, outcomes)
+			if err := c.recap(s, outcomes); err != nil {
+				return err
+			}
+			return c.require(cmd.Context(), s, outcomes)
 		},
 	}
 	f.add(c, cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&keepGoing, "keep-going", false, "go on with other hosts when one fails")
+	cmd.Flags().BoolVar(&f.noTune, "no-tune", false, "leave the settings of the tune block as they are")
 	return cmd
 }
 

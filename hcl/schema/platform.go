@@ -28,7 +28,7 @@ var ssh = &Block{
 // testbed are the blocks about hosts.
 var testbed = []*Block{
 	{
-		Type: "cluster", Label: "name", ForEach: true, Doc: "A set of hosts. Exports `hosts`, `host[name]`, `with_role[role]` and `clock_skew_max`.",
+		Type: "cluster", Label: "name", ForEach: true, Doc: "A set of hosts. Exports `hosts`, `host[name]`, `with_role[role]` and, from plan on, `clock_skew_max` in seconds.",
 		Attrs: []Attr{
 			{Name: "hosts", Type: plain(Strings), Doc: "shorthand for hosts that differ by address only: `hostlist(\"node[01-16]\")`"},
 			{Name: "roles", Type: plain(Strings), Default: "[]", Doc: "of those in hosts"},
@@ -58,7 +58,7 @@ var testbed = []*Block{
 				Blocks: []*Block{ssh},
 			},
 			{
-				Type: "require", Label: "name", Lacking: Live, Doc: "What must hold of the hosts, or nothing runs.",
+				Type: "require", Label: "name", Doc: "What must hold of the hosts, or nothing runs.",
 				Attrs: []Attr{
 					{Name: "that", Type: late(Bool, SeesSelf), Required: true, Doc: "bool, of `self`: the cluster"},
 					{Name: "error", Type: late(String, SeesSelf), Doc: "what to say when it does not hold"},
@@ -67,7 +67,7 @@ var testbed = []*Block{
 				},
 			},
 			{
-				Type: "tune", Once: true, Lacking: Live, Doc: "Settings of the hosts for the time of a run; what is not given stays as it is.",
+				Type: "tune", Once: true, Doc: "Settings of the hosts for the time of a run; what is not given stays as it is.",
 				Attrs: []Attr{
 					{Name: "governor", Type: plain(String), Doc: "of cpufreq, such as `performance`"},
 					{Name: "turbo", Type: plain(Bool)},
@@ -87,14 +87,14 @@ var testbed = []*Block{
 					{Name: "packages", Type: plain(Bool), Default: "false", Doc: "install containerd and an OCI runtime"},
 					{Name: "prefix", Type: plain(String), Default: `"/opt/ainur"`},
 					{Name: "state_dir", Type: plain(String), Default: `"/var/lib/ainur"`},
-					{Name: "run_as", Type: plain(String), Doc: "user of the agents; default: the one that connects"},
+					{Name: "run_as", Type: plain(String), Lacking: Live, Doc: "user of the agents; default: the one that connects"},
 					{Name: "via", Type: enum("systemd", "process", "auto"), Default: `"auto"`},
 				},
 			},
 		},
 	},
 	{
-		Type: "check", Label: "name", Lacking: Live, Doc: "Something about the hosts to be told, which stops nothing.",
+		Type: "check", Label: "name", Doc: "Something about the hosts to be told, which stops nothing.",
 		Attrs: []Attr{
 			{Name: "that", Type: late(Bool, SeesFacts), Required: true, Doc: "bool, of facts"},
 			{Name: "error", Type: late(String, SeesFacts), Doc: "what to say when it does not hold"},

@@ -95,3 +95,12 @@ type Tune struct {
 	IsolCPUs      string `json:"isolcpus,omitempty"` // checked only: the kernel's command line must have it
 	Restore       bool   `json:"restore"`            // as it was, after the run
 }
+
+// Requirement is what must hold of hosts before anything runs, or is only checked.
+type Requirement struct {
+	Name    string `json:"name"`
+	Check   bool   `json:"check,omitempty"` // it stops nothing
+	Holds   bool   `json:"holds"`
+	Message string `json:"message,omitempty"` // where it does not hold
+	Fix     string `json:"fix,omitempty"`     // the command that mends it
+}

@@ -111,4 +111,7 @@ type Facts struct {
 	Load1         float64 `json:"load1"`
 	UID           int     `json:"uid"`
 	GoVersion     string  `json:"go_version"`
+	// ClockOffset is how far the host's clock was ahead of that of whoever asked, nil
+	// where nobody compared them. It is not what the host is.
+	ClockOffset *time.Duration `json:"-"`
 }

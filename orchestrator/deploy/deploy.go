@@ -29,6 +29,7 @@ type Options struct {
 	Parallel int           // hosts at a time; 0 is 32
 	Lock     bool          // take the lock of the deployment on every host
 	Wait     time.Duration // for locks
+	NoTune   bool          // leave out the settings for the time of a run
 	Full     bool          // ask the hosts also for what only a reader wants to know
 	// Tell gets what a user should know while it happens; nil drops it.
 	Tell func(host, message string)
@@ -50,6 +51,8 @@ type Host struct {
 	Err   error       // why it is of no use; nil: it is
 	conn  remote.Conn
 	held  *facts.Held
+	// touched: it has a manifest, since it was asked or before
+	touched bool
 }
 
 // Conn is the connection to the host.
@@ -128,6 +131,22 @@ func (s *Site) open(ctx context.Context, h *Host) (err error) {
 	return nil
 }
 
+// Refresh asks the hosts again what they are.
+func (s *Site) Refresh(ctx context.Context) {
+	s.each(func(h *Host) {
+		if h.Err != nil {
+			return
+		}
+		now, err := facts.Read(ctx, h.conn, s.query())
+		if err != nil {
+			h.Err = s.trouble(h, "facts", err)
+			return
+		}
+		now.Offset, now.OffsetErr = h.Facts.Offset, h.Facts.OffsetErr
+		h.Facts = now
+	})
+}
+
 // trouble is an error with its host and step.
 func (s *Site) trouble(h *Host, step string, err error) error {
 	if err == nil {
@@ -145,7 +164,7 @@ func (s *Site) layout() setup.Layout {
 var packages = []string{"containerd", "runc"}
 
 func (s *Site) query() facts.Query {
-	d := setup.Desired{Layout: s.layout(), Settings: Kernel()}
+	d := setup.Desired{Layout: s.layout(), Settings: known()}
 	if s.Cluster.Install.Packages {
 		d.Packages = packages
 	}

@@ -17,8 +17,13 @@ const (
 	portRange = "/proc/sys/net/ipv4/ip_local_port_range"
 )
 
-// Kernel is the settings that a host may get, without values.
-func Kernel() []setup.Setting { return []setup.Setting{{Path: somaxconn}, {Path: portRange}} }
+// known are the settings that a host may get, without values.
+func known() (all []setup.Setting) {
+	for _, path := range []string{somaxconn, portRange, governors, noTurbo, boost, smt, hugePages, numaBalancing, aslr} {
+		all = append(all, setup.Setting{Path: path})
+	}
+	return all
+}
 
 // settings are what the kernel of a host is to have for an experiment: as much room
 // for connections as calls may be under way. What has the room stays as it is.

@@ -14,6 +14,8 @@ import (
 type Plan struct {
 	Cluster string     `json:"cluster"`
 	Hosts   []HostPlan `json:"hosts"`
+	// Requirements are what must hold of the hosts. They say nothing about what is to change.
+	Requirements []spec.Requirement `json:"requirements,omitempty"`
 }
 
 // HostPlan is what is to change on one host.
@@ -24,6 +26,7 @@ type HostPlan struct {
 	Changes []setup.Change `json:"changes,omitempty"`
 	Notes   []string       `json:"notes,omitempty"` // what should be known and stops nothing
 	desired setup.Desired
+	program []setup.Change // of Tuning: to be made first
 }
 
 // Changes are those of all hosts.
@@ -32,6 +35,11 @@ func (p *Plan) Changes() (all []setup.Change) {
 		all = append(all, h.Changes...)
 	}
 	return all
+}
+
+// Failing are the requirements that do not hold.
+func (p *Plan) Failing() (all []spec.Requirement) {
+	return slices.DeleteFunc(slices.Clone(p.Requirements), func(r spec.Requirement) bool { return r.Holds || r.Check })
 }
 
 // Changed is how many changes there are of a kind.
@@ -92,11 +100,18 @@ func (s *Site) plan(h *Host, authority []byte, exp *spec.Experiment, now time.Ti
 	if h.Facts.UID != 0 {
 		return HostPlan{}, fmt.Errorf("user %d is not root there: say with become how to be", h.Facts.UID)
 	}
-	d, err := s.desired(h, authority, settings(exp, h.Host, h.Facts))
+	all := settings(exp, h.Host, h.Facts)
+	var notes []string
+	if s.Cluster.Tune != nil && !s.NoTune {
+		var wanted []setup.Setting
+		wanted, notes = tuning(*s.Cluster.Tune, h.Facts)
+		all = append(all, wanted...)
+	}
+	d, err := s.desired(h, authority, all)
 	if err != nil {
 		return HostPlan{}, err
 	}
-	p := HostPlan{Host: h.Name, Roles: roles(exp, h.Host), SHA256: d.SHA256, desired: d}
+	p := HostPlan{Host: h.Name, Roles: roles(exp, h.Host), SHA256: d.SHA256, Notes: notes, desired: d}
 	p.Changes, err = setup.Diff(d, h.Facts, now)
 	return p, err
 }

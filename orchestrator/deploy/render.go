@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/setup"
 )
 
@@ -23,7 +24,7 @@ func (s *Site) Render(w io.Writer, p *Plan, took time.Duration) error {
 	if took > 0 {
 		fmt.Fprintf(&b, "   facts %.1f s", took.Seconds())
 	}
-	if skew := s.skew(); skew > 0 {
+	if skew := s.Skew(); skew > 0 {
 		fmt.Fprintf(&b, "   clock skew max %.2f ms", float64(skew)/float64(time.Millisecond))
 	}
 	b.WriteString("\n\n")
@@ -37,9 +38,31 @@ func (s *Site) Render(w io.Writer, p *Plan, took time.Duration) error {
 		rows = append(rows, p.Hosts[i].rows()...)
 	}
 	columns(&b, rows)
-	fmt.Fprintf(&b, "\nPlan: %d to add, %d to change, %d to remove.\n", p.Changed(setup.Add), p.Changed(setup.Update), p.Changed(setup.Remove))
+	for _, r := range p.Requirements {
+		if !r.Holds {
+			b.WriteString("  " + Failure(r) + "\n")
+		}
+	}
+	fmt.Fprintf(&b, "\nPlan: %d to add, %d to change, %d to remove", p.Changed(setup.Add), p.Changed(setup.Update), p.Changed(setup.Remove))
+	if n := len(p.Failing()); n > 0 {
+		fmt.Fprintf(&b, ", %s failing", counted(n, "requirement"))
+	}
+	b.WriteString(".\n")
 	_, err := b.WriteTo(w)
 	return err
+}
+
+// Failure is a requirement that does not hold, in words.
+func Failure(r spec.Requirement) string {
+	kind := "require"
+	if r.Check {
+		kind = "check"
+	}
+	text := fmt.Sprintf("! %s.%s fails: %s", kind, r.Name, r.Message)
+	if r.Fix != "" {
+		text += "   fix: " + r.Fix
+	}
+	return text
 }
 
 // rows are a host's, its name in the first alone.
@@ -81,8 +104,8 @@ func (s *Site) via() string {
 	return " via " + jump
 }
 
-// skew is the most that a host's clock may be away from this one's.
-func (s *Site) skew() (most time.Duration) {
+// Skew is the most that a host's clock may be away from this one's.
+func (s *Site) Skew() (most time.Duration) {
 	for _, h := range s.Hosts {
 		if h.Err == nil {
 			most = max(most, h.Facts.Offset.Abs())

@@ -107,6 +107,7 @@ func (s *Site) push(ctx context.Context, h *Host, d setup.Desired, changes []set
 			return nil, s.trouble(h, "prepare", err)
 		}
 	}
+	h.touched = true
 	for _, c := range changes {
 		if c.Step != setup.Program {
 			continue

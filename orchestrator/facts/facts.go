@@ -52,6 +52,7 @@ type Host struct {
 	Versions  map[string]string `json:"versions,omitempty"`    // of a full query
 	Listening []string          `json:"listening,omitempty"`   // of a full query: address:port
 	Holder    string            `json:"holder,omitempty"`      // who has the lock of the deployment, when nobody asked for it
+	LockFile  string            `json:"-"`                     // of the Holder
 	NoLock    string            `json:"no_lock,omitempty"`     // why there can be no lock
 	Offset    time.Duration     `json:"clock_offset_ns"`       // its clock is so much ahead of this one
 	OffsetErr time.Duration     `json:"clock_offset_error_ns"` // give or take
@@ -200,7 +201,7 @@ func (h *Host) word(word, value string) (err error) {
 			}
 		}
 	case "lock":
-		h.Holder = value
+		h.LockFile, h.Holder = name, rest
 	case "nolock":
 		h.NoLock = value
 	}

@@ -33,7 +33,10 @@ gather() {
 	say machine "$(uname -m)"
 	say uid "$(id -u)"
 	say cores "$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
-	[ -d /run/systemd/system ] && say systemd yes
+	if [ -d /run/systemd/system ]; then
+		say systemd yes
+		say file "service irqbalance:$(systemctl is-active irqbalance)"
+	fi
 	for path in $exists; do
 		[ -e "$path" ] && say exists "$path"
 	done
@@ -73,10 +76,11 @@ gather() {
 		cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep ' 0A ' | each listens
 	fi
 	for path in /run/lock/ainur-$deployment /run/ainur-$deployment; do
-		[ -f "$path" ] && say lock "$(cat "$path")"
+		[ -z "$owner" ] && [ -f "$path" ] && ! flock -n "$path" true && say lock "$path $(cat "$path")"
 	done
-	# One line of a file at a time, with its path before it. Paths may be patterns.
-	grep -H '' $* 2>/dev/null | each file
+	# One line of a file at a time, with its path before it. Paths may be patterns, and
+	# overlap.
+	grep -H '' $(printf '%s\n' $* | sort -u) 2>/dev/null | each file
 }
 
 main() {

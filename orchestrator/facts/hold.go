@@ -58,6 +58,7 @@ func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Dur
 		return h, held, nil
 	}
 	cancel()
+	go func() { _, _ = io.Copy(io.Discard, held.lines) }() // as in Release
 	<-held.ended
 	switch {
 	case err != nil:
@@ -96,7 +97,8 @@ func (l *Held) Clock(samples int) (offset, within time.Duration, err error) {
 // Release gives the lock back, which is free when its process has ended, well or not.
 func (l *Held) Release() {
 	defer l.cancel()
-	_ = l.stdin.Close() // it returns nil
+	_ = l.stdin.Close()                                 // it returns nil
+	go func() { _, _ = io.Copy(io.Discard, l.lines) }() // until it ends: nobody waits for a reader
 	select {
 	case <-l.ended:
 	case <-time.After(releaseWithin):

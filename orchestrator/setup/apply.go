@@ -24,7 +24,7 @@ import (
 
 // Request is what a host is asked to do to itself.
 type Request struct {
-	Do          string    `json:"do"`                    // "up", "restore" or "destroy"
+	Do          string    `json:"do"`                    // "up", "tune", "restore" or "destroy"
 	Desired     Desired   `json:"desired"`               // of destroy and restore only the layout
 	By          string    `json:"by"`                    // who asks
 	Certificate []byte    `json:"certificate,omitempty"` // PEM, where the host's is not good
@@ -68,6 +68,8 @@ func (m Machine) Do(ctx context.Context, r Request) (report Report) {
 		switch r.Do {
 		case "up":
 			err = m.up(ctx, r, &report)
+		case "tune":
+			err = m.tune(ctx, r, &report)
 		case "restore":
 			err = m.restore(ctx, r, &report)
 		case "destroy":
@@ -120,9 +122,14 @@ func (Machine) up(ctx context.Context, r Request, report *Report) error {
 		return err
 	}
 	report.Changes = changes
+	set := false
 	for _, c := range changes {
+		if c.Step == Kernel && set { // all at once
+			continue
+		}
+		set = set || c.Step == Kernel
 		if err := m.make(ctx, d, h, c, r); err != nil {
-			return fmt.Errorf("%s: %w", c.What, err)
+			return fmt.Errorf("%s: %w", c.Step, err)
 		}
 	}
 	_, left, err := d.look(ctx, m, r.Now)
@@ -133,6 +140,34 @@ func (Machine) up(ctx context.Context, r Request, report *Report) error {
 		return fmt.Errorf("%s is still to be changed after it was: %s", left[0].What, left[0].Why)
 	}
 	report.Supervisor = m.Supervisor
+	return nil
+}
+
+// tune makes the changes of settings alone.
+func (Machine) tune(ctx context.Context, r Request, report *Report) error {
+	d := r.Desired
+	m, err := load(d.Layout)
+	if err != nil {
+		return err
+	}
+	h, err := facts.Read(ctx, here{}, d.Query())
+	if err != nil {
+		return err
+	}
+	report.Changes = d.tuning(h)
+	m.remember(d.Settings, h)
+	if err := m.save(); err != nil {
+		return err
+	}
+	if err := m.set(ctx, d.Settings, h); err != nil {
+		return err
+	}
+	if h, err = facts.Read(ctx, here{}, d.Query()); err != nil {
+		return err
+	}
+	if left := d.tuning(h); len(left) > 0 {
+		return fmt.Errorf("%s: the kernel did not take it", left[0].What)
+	}
 	return nil
 }
 
@@ -200,7 +235,7 @@ func (m *Manifest) intend(d Desired, h *facts.Host, changes []Change, r Request)
 func (m *Manifest) remember(settings []Setting, h *facts.Host) {
 	for _, s := range settings {
 		for _, path := range s.paths(h) {
-			is := valueIn(h.Files[path])
+			is := Value(path, h.Files[path])
 			at := slices.IndexFunc(m.Saved, func(saved Saved) bool { return saved.Path == path })
 			switch {
 			case at >= 0 && is != s.Value:
@@ -220,7 +255,7 @@ func (m *Manifest) make(ctx context.Context, d Desired, h *facts.Host, c Change,
 	case Installing:
 		return m.install(ctx, d.missing(h))
 	case Kernel:
-		return m.set(d.Settings, h)
+		return m.set(ctx, d.Settings, h)
 	case Certificate:
 		return d.certify(r)
 	case Configuration:
@@ -233,15 +268,15 @@ func (m *Manifest) make(ctx context.Context, d Desired, h *facts.Host, c Change,
 	}
 }
 
-// set gives the kernel the values that are desired.
-func (*Manifest) set(settings []Setting, h *facts.Host) error {
+// set gives the host the values that are desired.
+func (*Manifest) set(ctx context.Context, settings []Setting, h *facts.Host) error {
 	for _, s := range settings {
 		for _, path := range s.paths(h) {
-			if valueIn(h.Files[path]) == s.Value {
+			if Value(path, h.Files[path]) == s.Value {
 				continue
 			}
-			if err := os.WriteFile(path, []byte(s.Value+"\n"), 0); err != nil {
-				return err
+			if err := assign(ctx, path, s.Value); err != nil {
+				return fmt.Errorf("set %s to %s: %w", s.Name, s.Value, err)
 			}
 		}
 	}

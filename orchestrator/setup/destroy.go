@@ -41,7 +41,7 @@ func (machine Machine) destroy(ctx context.Context, r Request, report *Report) e
 			return err
 		}
 	}
-	kept, err := m.unset(func(Saved) bool { return true })
+	kept, err := m.unset(ctx, func(Saved) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -81,29 +81,39 @@ func (machine Machine) reclaim(m *Manifest) (removed []string, err error) {
 }
 
 // restore gives back the settings that were for the time of a run.
-func (Machine) restore(_ context.Context, r Request, report *Report) error {
+func (Machine) restore(ctx context.Context, r Request, report *Report) error {
 	m, err := load(r.Desired.Layout)
 	if err != nil {
 		return err
 	}
-	for _, s := range m.Saved {
-		if s.Tune {
-			report.Changes = append(report.Changes, Change{Kernel, Update, fmt.Sprintf("%s %s -> %s", s.Name, s.Set, s.Was), "as it was"})
-		}
-	}
-	report.Left, err = m.unset(func(s Saved) bool { return s.Tune })
+	report.Changes = Restoring(m)
+	report.Left, err = m.unset(ctx, func(s Saved) bool { return s.Tune })
 	return err
 }
 
-// unset gives the kernel back what it had, the last change first. What somebody else
+// Restoring is the settings that restore gives back.
+func Restoring(m *Manifest) (all []Change) {
+	for _, s := range m.Saved {
+		if s.Tune {
+			all = append(all, s.back(Update))
+		}
+	}
+	return all
+}
+
+// back is the change that undoes it.
+func (s Saved) back(kind Kind) Change {
+	return Change{Kernel, kind, fmt.Sprintf("%s %s -> %s", s.Name, s.Set, s.Was), "as it was"}
+}
+
+// unset gives the host back what it had, the last change first. What somebody else
 // has changed since stays as it is, and is told.
-func (m *Manifest) unset(which func(Saved) bool) (others []string, err error) {
+func (m *Manifest) unset(ctx context.Context, which func(Saved) bool) (others []string, err error) {
 	for _, s := range slices.Backward(slices.Clone(m.Saved)) {
 		if !which(s) {
 			continue
 		}
-		text, err := os.ReadFile(s.Path)
-		is := valueIn(string(text))
+		is, err := current(ctx, s.Path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), err == nil && is == s.Was:
 		case err != nil:
@@ -111,7 +121,7 @@ func (m *Manifest) unset(which func(Saved) bool) (others []string, err error) {
 		case is != s.Set:
 			others = append(others, fmt.Sprintf("%s is %s: somebody changed it from the %s that it was set to; it had been %s", s.Name, is, s.Set, s.Was))
 		default:
-			if err := os.WriteFile(s.Path, []byte(s.Was+"\n"), 0); err != nil {
+			if err := assign(ctx, s.Path, s.Was); err != nil {
 				return nil, fmt.Errorf("restore %s: %w", s.Name, err)
 			}
 		}

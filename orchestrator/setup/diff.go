@@ -72,11 +72,7 @@ func Diff(d Desired, h *facts.Host, now time.Time) (all []Change, err error) {
 	if missing := d.missing(h); len(missing) > 0 {
 		add(Installing, Add, "packages "+strings.Join(missing, ", "), "not installed")
 	}
-	for _, s := range d.Settings {
-		if is, ok := s.is(h); ok && is != s.Value {
-			add(Kernel, Update, fmt.Sprintf("%s %s -> %s", s.Name, is, s.Value), s.Why)
-		}
-	}
+	all = append(all, d.tuning(h)...)
 	certificate := certificateOf(d, h, now)
 	if certificate != nil {
 		all = append(all, *certificate)
@@ -101,6 +97,16 @@ func Diff(d Desired, h *facts.Host, now time.Time) (all []Change, err error) {
 		add(Supervising, Update, "supervisor", "has another certificate")
 	}
 	return all, nil
+}
+
+// tuning is the changes of settings.
+func (d Desired) tuning(h *facts.Host) (all []Change) {
+	for _, s := range d.Settings {
+		if is, ok := s.is(h); ok && is != s.Value {
+			all = append(all, Change{Kernel, Update, fmt.Sprintf("%s %s -> %s", s.Name, is, s.Value), s.Why})
+		}
+	}
+	return all
 }
 
 func sum(text string) string {
@@ -135,7 +141,7 @@ func Removal(m *Manifest, h *facts.Host) (all []Change) {
 		add(Supervising, "supervisor", "runs")
 	}
 	for _, s := range m.Saved {
-		add(Kernel, fmt.Sprintf("%s %s -> %s", s.Name, s.Set, s.Was), "as it was")
+		all = append(all, s.back(Remove))
 	}
 	if m.Packages != nil {
 		what := "packages " + strings.Join(m.Packages.Installed, ", ")

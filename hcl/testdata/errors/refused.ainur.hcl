@@ -5,7 +5,7 @@ cluster "c" {
     nic     = "eno1" # ERROR: this version cannot run nic of host "h" of cluster "c" yet
   }
 
-  tune { # ERROR: this version cannot run tune of cluster "c" yet
+  tune {
     smt = "off"
   }
 }
