@@ -73,7 +73,7 @@ func (c *cli) prepare(ctx context.Context, s *testbed, exp *spec.Experiment, noU
 		if n := len(p.Changes()); n > 0 {
 			return exit(exitRequire, fmt.Errorf("%d changes are pending on the hosts: run it without --no-up, or ainur up", n))
 		}
-		return nil
+		return c.require(ctx, s, nil)
 	}
 	outcomes, err := s.Up(ctx, p, false)
 	if err != nil {
@@ -83,7 +83,10 @@ func (c *cli) prepare(ctx context.Context, s *testbed, exp *spec.Experiment, noU
 	for _, o := range outcomes {
 		failed = append(failed, o.Err)
 	}
-	return hostError(errors.Join(failed...))
+	if err := errors.Join(failed...); err != nil {
+		return hostError(err)
+	}
+	return c.require(ctx, s, outcomes)
 }
 
 // executeOn is the executor on the hosts of a testbed: of a new run, or of what is
@@ -96,9 +99,14 @@ func (s *testbed) executeOn(left *result.Run) executor {
 		}
 		defer func() { err = errors.Join(err, closeAll()) }()
 		if left != nil {
-			return orchestrator.Attach(ctx, left, exp, cluster, images(), o)
+			run, diags, err = orchestrator.Attach(ctx, left, exp, cluster, images(), o)
+		} else {
+			run, diags, err = orchestrator.Remote(ctx, exp, cluster, images(), o)
 		}
-		return orchestrator.Remote(ctx, exp, cluster, images(), o)
+		if err == nil { // otherwise it may go on there
+			err = s.restore(ctx)
+		}
+		return run, diags, err
 	}
 }
 

@@ -27,7 +27,7 @@ func (c *cli) requirements(s *testbed) ([]spec.Requirement, error) {
 // require checks what must hold of the hosts, after they were set up, and tells what
 // does not.
 func (c *cli) require(ctx context.Context, s *testbed, outcomes []deploy.Outcome) error {
-	if s.exp == nil {
+	if s.flags.limit != "" {
 		return nil // not all hosts are known
 	}
 	if slices.ContainsFunc(outcomes, func(o deploy.Outcome) bool {
@@ -56,4 +56,17 @@ func (c *cli) require(ctx context.Context, s *testbed, outcomes []deploy.Outcome
 		return exit(exitRequire, errors.Join(failed...))
 	}
 	return nil
+}
+
+// restore gives the hosts back the settings that they had before a run, if they are
+// to have them.
+func (s *testbed) restore(ctx context.Context) error {
+	if s.Cluster.Tune == nil || !s.Cluster.Tune.Restore {
+		return nil
+	}
+	var failed []error
+	for _, o := range s.Restore(context.WithoutCancel(ctx)) {
+		failed = append(failed, o.Err)
+	}
+	return hostError(errors.Join(failed...))
 }
