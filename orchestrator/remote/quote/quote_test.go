@@ -20,7 +20,7 @@ func FuzzWords(f *testing.F) {
 func roundTrip(t *testing.T, shell, a, b string) {
 	t.Helper()
 	script := `printf '%s\0%s\0' ` + Words(a, b)
-	commands := map[string]string{"script": Script(script), "script in a script": Script(Script(script) + "\n")}
+	commands := map[string]string{"script": "exec " + Script(script), "script in a script": Script(Script(script) + "\n")}
 	if shell == "sh" {
 		commands["words"] = script
 	}

@@ -37,7 +37,7 @@ fi
 if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
 new=$(umask 077; mktemp "$dir/.ainur-XXXXXX")
 trap 'rm -f -- "$new"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'rm -f -- "$new"; exit 1' HUP INT TERM
 echo send
 cat >"$new"
 got=$(sum <"$new")

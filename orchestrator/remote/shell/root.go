@@ -28,7 +28,7 @@ func (w way) command(script, prompt string) string {
 	var before string
 	switch {
 	case w.method == "":
-		return script
+		return "exec " + script
 	case w.method == "doas":
 		before = quote.Words("doas", "-n", "-u", w.user)
 	case w.password == "":
@@ -36,7 +36,7 @@ func (w way) command(script, prompt string) string {
 	default:
 		before = quote.Words("env", "LC_ALL=C", "sudo", "-S", "-p", prompt, "-u", w.user, "--")
 	}
-	return quote.Script(`[ "$(id -un)" = ` + quote.Word(w.user) + " ] && exec " + script + "\nexec " + before + " " + script)
+	return "exec " + quote.Script(`[ "$(id -un)" = `+quote.Word(w.user)+" ] && exec "+script+"\nexec "+before+" "+script)
 }
 
 // errPassword is a user who has to give a password to become root.

@@ -82,10 +82,10 @@ func (t *transport) Start(ctx context.Context, command string, stdout, stderr io
 				return nil, err
 			}
 		}
-		s, err := t.open(ctx, command, stdout, stderr)
+		s, err := t.open(ctx)
 		if err == nil {
-			s.leave = leave
-			go s.watch()
+			s.stdout, s.stderr, s.leave = shell.NewOutput(stdout), shell.NewOutput(stderr), leave
+			go s.execute(command)
 			return s, nil
 		}
 		var refused *ssh.OpenChannelError
@@ -111,14 +111,14 @@ func (t *transport) Start(ctx context.Context, command string, stdout, stderr io
 
 // open starts a session. What the library has no way to give up waiting for is
 // closed when it comes.
-func (t *transport) open(ctx context.Context, command string, stdout, stderr io.Writer) (*session, error) {
+func (t *transport) open(ctx context.Context) (*session, error) {
 	type opened struct {
 		s   *session
 		err error
 	}
 	got := make(chan opened, 1)
 	go func() {
-		s, err := openSession(t.client, command, stdout, stderr)
+		s, err := openSession(t.client)
 		got <- opened{s, err}
 	}()
 	select {
@@ -127,8 +127,8 @@ func (t *transport) open(ctx context.Context, command string, stdout, stderr io.
 	case <-ctx.Done():
 		go func() {
 			if o := <-got; o.s != nil {
-				go o.s.watch()
-				o.s.Close()
+				go ssh.DiscardRequests(o.s.requests)
+				_ = o.s.channel.Close() // the connection may be gone
 			}
 		}()
 		return nil, context.Cause(ctx)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // commandConn is the standard input and output of a command.
@@ -38,7 +39,7 @@ func dialCommand(command string) (*commandConn, error) {
 	c := &commandConn{Conn: conn, cmd: exec.Command("/bin/sh", "-c", "exec "+command), said: &said{}}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = theirs, theirs, c.said
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.cmd.WaitDelay = lingers
+	c.cmd.WaitDelay = time.Second
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("proxy command %s: %w", command, err)
 	}

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ainur-faas/ainur/orchestrator/remote"
+	"github.com/ainur-faas/ainur/orchestrator/remote/shell"
 )
 
 // session is a command on the other end. The library's own waits for what a command
@@ -19,7 +18,7 @@ import (
 type session struct {
 	channel        ssh.Channel
 	requests       <-chan *ssh.Request
-	stdout, stderr *output
+	stdout, stderr *shell.Output
 	leave          func() // when it has ended or was given up
 	once           sync.Once
 	given          chan struct{} // closed when it was given up
@@ -27,39 +26,34 @@ type session struct {
 	err            error // once done is closed
 }
 
-// openSession has a command executed.
-func openSession(client *ssh.Client, command string, stdout, stderr io.Writer) (*session, error) {
+// openSession opens a session, in which nothing is executed yet.
+func openSession(client *ssh.Client) (*session, error) {
 	channel, requests, err := client.OpenChannel("session", nil)
-	if err != nil {
-		var refused *ssh.OpenChannelError
-		if errors.As(err, &refused) {
-			return nil, err
-		}
+	var refused *ssh.OpenChannelError
+	switch {
+	case errors.As(err, &refused):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w: the connection is lost: %w", remote.ErrUnreachable, err)
 	}
-	s := &session{
-		channel: channel, requests: requests, stdout: newOutput(stdout), stderr: newOutput(stderr), leave: func() {},
-		given: make(chan struct{}), done: make(chan struct{}),
-	}
-	ok, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
-	if err == nil && !ok {
-		err = errors.New("its sshd executes no commands for this user")
-	} else if err != nil {
-		err = fmt.Errorf("%w (%w)", remote.ErrUnknown, err)
-	}
-	if err != nil {
-		go ssh.DiscardRequests(requests)
-		return nil, errors.Join(err, closed(channel.Close()))
-	}
-	return s, nil
+	return &session{channel: channel, requests: requests, given: make(chan struct{}), done: make(chan struct{})}, nil
 }
 
-// lingers is how long the output of a command that has ended may be silent before it
-// is thought to be somebody else's.
-const lingers = time.Second
-
-// watch reads until the command has ended.
-func (s *session) watch() {
+// execute has a command executed, and reads until it has ended.
+func (s *session) execute(command string) {
+	defer s.Close()
+	defer close(s.done)
+	ended := make(chan error, 1)
+	go s.listen(ended)
+	ok, err := s.channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+	switch {
+	case err != nil:
+		s.err = fmt.Errorf("%w (%w)", remote.ErrUnknown, err)
+		return
+	case !ok:
+		s.err = fmt.Errorf("%w: its sshd executes no commands for this user", remote.ErrRefused)
+		return
+	}
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(s.stdout, s.channel) }) // the end of the connection is seen below
 	reading.Go(func() { _, _ = io.Copy(s.stderr, s.channel.Stderr()) })
@@ -68,23 +62,8 @@ func (s *session) watch() {
 		reading.Wait()
 		close(read)
 	}()
-	ended := make(chan error, 1)
-	go s.listen(ended)
 	s.err = <-ended
-	for open := true; open; {
-		select {
-		case <-read:
-			open = false
-		case <-s.given:
-			open = false
-		case <-time.After(lingers):
-			open = !s.stdout.silent() || !s.stderr.silent()
-		}
-	}
-	s.stdout.shut()
-	s.stderr.shut()
-	close(s.done)
-	s.Close()
+	shell.Linger(read, s.given, s.stdout, s.stderr)
 }
 
 // listen waits for what is said about the end of the command, and reads what is said after.
@@ -134,8 +113,8 @@ func (s *session) Signal(name string) {
 func (s *session) Close() {
 	s.once.Do(func() {
 		close(s.given)
-		s.stdout.shut()
-		s.stderr.shut()
+		s.stdout.Shut()
+		s.stderr.Shut()
 		_ = s.channel.Close() // the other end may have closed it
 		s.leave()
 	})
@@ -145,36 +124,3 @@ func (s *session) Close() {
 type input struct{ ssh.Channel }
 
 func (i input) Close() error { return i.CloseWrite() }
-
-// output is where what a command prints goes, until it is shut.
-type output struct {
-	to     io.Writer
-	turn   chan struct{} // holds a value while somebody writes
-	shutUp atomic.Bool
-	heard  atomic.Bool // something, since it was asked last
-}
-
-func newOutput(to io.Writer) *output { return &output{to: to, turn: make(chan struct{}, 1)} }
-
-func (o *output) Write(b []byte) (int, error) {
-	o.turn <- struct{}{}
-	defer func() { <-o.turn }()
-	o.heard.Store(true)
-	if o.shutUp.Load() {
-		return len(b), nil
-	}
-	return o.to.Write(b)
-}
-
-// silent reports whether nothing was written since it was asked last, and nobody does.
-func (o *output) silent() bool { return !o.heard.Swap(false) && len(o.turn) == 0 }
-
-// shut drops what comes. Whoever writes may finish, but is not waited for long.
-func (o *output) shut() {
-	o.shutUp.Store(true)
-	select {
-	case o.turn <- struct{}{}:
-		<-o.turn
-	case <-time.After(lingers):
-	}
-}

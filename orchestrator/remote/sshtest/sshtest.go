@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/sys/unix"
 )
 
 // Faults are what goes wrong. The zero value is a server that does all right.
@@ -240,49 +242,79 @@ func (s *Server) session(c ssh.NewChannel) {
 	}
 }
 
-// exec executes a command as sshd does: by the user's shell, in a session of its own.
+// exec executes a command as sshd does: by the user's shell, in a session of its
+// own. The end is told when it comes; the channel closes when nobody has the output.
 func (s *Server) exec(channel ssh.Channel, command string) {
 	cmd := exec.Command("/bin/sh", "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
 	if s.faults.Path != "" {
 		cmd.Env = append(os.Environ(), "PATH="+s.faults.Path)
 	}
-	_, _ = io.WriteString(channel, s.faults.Motd)
+	_, _ = io.WriteString(channel, s.faults.Motd) // the client may be gone, here and below
+	var printed sync.WaitGroup
+	for _, stream := range []struct {
+		of *io.Writer
+		to io.Writer
+	}{{&cmd.Stdout, channel}, {&cmd.Stderr, channel.Stderr()}} {
+		from, to, err := os.Pipe()
+		if err != nil {
+			return
+		}
+		defer to.Close()
+		*stream.of = to
+		printed.Go(func() {
+			_, _ = io.Copy(stream.to, from)
+			_ = from.Close() // it is open
+		})
+	}
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
+	_ = cmd.Stdout.(*os.File).Close() // the command's are others
+	_ = cmd.Stderr.(*os.File).Close()
 	if err != nil {
 		return
 	}
-	fed := make(chan struct{})
-	go func() {
-		defer close(fed)
+	go func() { // until the client goes
 		_, _ = io.Copy(stdin, &input{Reader: channel, faults: &s.faults})
-		_ = stdin.Close()
+		_ = stdin.Close() // the command may have ended
+		_, _ = io.Copy(io.Discard, channel)
 	}()
 	err = cmd.Wait()
-	if s.faults.HangOnClose {
-		<-fed // and until the client goes
-		_, _ = io.Copy(io.Discard, channel)
-		return
+	switch {
+	case s.faults.HangOnClose:
+		s.hang(channel)
+	case !s.faults.NoExitStatus:
+		tell(channel, err)
 	}
-	if s.faults.NoExitStatus {
-		return
+	printed.Wait()
+}
+
+// hang does nothing until the server ends.
+func (s *Server) hang(channel ssh.Channel) {
+	for {
+		if _, err := channel.SendRequest("nothing", true, nil); err != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	status := uint32(0)
+}
+
+// tell says how a command has ended.
+func tell(channel ssh.Channel, err error) {
 	var bad *exec.ExitError
+	status := uint32(0)
 	if errors.As(err, &bad) {
+		status = uint32(bad.ExitCode())
 		if w, ok := bad.Sys().(syscall.WaitStatus); ok && w.Signaled() {
 			_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
 				Name       string
 				Core       bool
 				Text, Lang string
-			}{Name: map[syscall.Signal]string{syscall.SIGKILL: "KILL", syscall.SIGTERM: "TERM"}[w.Signal()]}))
+			}{Name: strings.TrimPrefix(unix.SignalName(w.Signal()), "SIG")}))
 			return
 		}
-		status = uint32(bad.ExitCode())
 	}
 	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
 }
