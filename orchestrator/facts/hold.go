@@ -34,6 +34,7 @@ func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Dur
 	in, stdin := io.Pipe()
 	out, stdout := io.Pipe()
 	held := &Held{stdin: stdin, lines: bufio.NewReader(out), marker: newMarker(), cancel: cancel, ended: make(chan struct{})}
+	context.AfterFunc(ctx, func() { _ = stdin.Close() }) // it returns nil
 	c := q.command(held.marker, owner)
 	c.Stdin, c.Stdout = io.MultiReader(strings.NewReader(gather), in), stdout
 	go func() {

@@ -210,7 +210,27 @@ func (m *Manifest) removeFolders(except []string) error {
 		if slices.ContainsFunc(except, func(e string) bool { return e == folder || strings.HasPrefix(e, folder+"/") }) {
 			continue
 		}
-		if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		if err := removeEmpty(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeEmpty removes a folder with those in it, as far as they are empty: agents
+// make some.
+func removeEmpty(folder string) error {
+	var all []string
+	if err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			all = append(all, path)
+		}
+		return err
+	}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, path := range slices.Backward(all) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
 			return err
 		}
 	}

@@ -85,10 +85,9 @@ func (m *Manifest) install(ctx context.Context, names []string) error {
 	}
 	_, err = quietly(ctx, append(slices.Clone(by.install), names...))
 	if err != nil && by.refresh != nil { // the lists may be old, or not there
-		if _, err := quietly(ctx, by.refresh); err != nil {
-			return err
+		if _, err = quietly(ctx, by.refresh); err == nil {
+			_, err = quietly(ctx, append(slices.Clone(by.install), names...))
 		}
-		_, err = quietly(ctx, append(slices.Clone(by.install), names...))
 	}
 	return errors.Join(err, m.came(ctx, by))
 }
