@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) remote.Conn) {
 		"close":                 closing,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := open(t)
 			dir := strings.TrimSpace(say(t, c, "mktemp", "-d"))
 			test(t, c, dir)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the format's own
 	"encoding/base64"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 // learn adds the key of a host to a known_hosts file, whole or not at all, hashed
@@ -48,18 +51,10 @@ func learn(file, name string, key ssh.PublicKey) error {
 		}
 	}
 	content = append(content, name+" "+string(ssh.MarshalAuthorizedKey(key))...)
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".known_hosts-")
-	if err != nil {
+	return atomicfile.Write(file, 0o600, func(w io.Writer) error {
+		_, err := w.Write(content)
 		return err
-	}
-	_, err = temporary.Write(content)
-	if err = errors.Join(err, temporary.Chmod(0o600), temporary.Sync(), temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary.Name()))
-	}
-	return nil
+	})
 }
 
 // hash is a name as known_hosts files hide it.

@@ -3,6 +3,7 @@
 package sshtest
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
@@ -40,6 +41,9 @@ type Faults struct {
 	HangOnClose  bool          // a command that has ended is never said to have
 	Motd         string        // before what a command prints
 	Path         string        // PATH of the commands; "" is that of the test
+	Tries        int           // of keys, after which the connection is cut; 0 is six
+	Force        string        // is executed instead of what the client wants; "" is not
+	Freeze       time.Duration // after which it neither reads nor writes; 0 is never
 	TCP          func(address string) (net.Conn, error)
 }
 
@@ -52,16 +56,18 @@ type Server struct {
 	sessions              atomic.Int64
 	Connections           atomic.Int64 // accepted until now
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	done  sync.WaitGroup
+	ending context.Context //nolint:containedctx // of the server itself
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	done   sync.WaitGroup
 }
 
 // Start starts a server on a loopback address.
 func Start(t testing.TB, faults Faults) *Server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &Server{faults: faults, Key: filepath.Join(dir, "key"), KnownHosts: filepath.Join(dir, "known_hosts"), conns: map[net.Conn]bool{}}
+	ending, end := context.WithCancel(context.Background())
+	s := &Server{ending: ending, faults: faults, Key: filepath.Join(dir, "key"), KnownHosts: filepath.Join(dir, "known_hosts"), conns: map[net.Conn]bool{}}
 	host, _ := newKey(t)
 	user, text := newKey(t)
 	s.config = &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
@@ -75,6 +81,7 @@ func Start(t testing.TB, faults Faults) *Server {
 		}
 		return nil, nil
 	}}
+	s.config.MaxAuthTries = faults.Tries
 	s.config.AddHostKey(host)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,6 +95,7 @@ func Start(t testing.TB, faults Faults) *Server {
 	}
 	s.done.Go(func() { s.accept(listener) })
 	t.Cleanup(func() {
+		end()
 		_ = listener.Close() // it is open
 		s.mu.Lock()
 		for conn := range s.conns {
@@ -127,7 +135,7 @@ func (s *Server) accept(listener net.Listener) {
 		s.conns[conn] = true
 		s.mu.Unlock()
 		s.done.Go(func() {
-			s.serve(&faulty{Conn: conn, faults: &s.faults})
+			s.serve(&faulty{Conn: conn, faults: &s.faults, since: time.Now()})
 			_ = conn.Close() // its client may have closed it
 			s.mu.Lock()
 			delete(s.conns, conn)
@@ -141,10 +149,13 @@ type faulty struct {
 	net.Conn
 	faults         *Faults
 	sent, received int
+	since          time.Time
 }
 
+func (f *faulty) frozen() bool { return f.faults.Freeze > 0 && time.Since(f.since) > f.faults.Freeze }
+
 func (f *faulty) Write(b []byte) (int, error) {
-	if f.faults.StallAfter > 0 && f.sent+len(b) > f.faults.StallAfter {
+	if f.frozen() || f.faults.StallAfter > 0 && f.sent+len(b) > f.faults.StallAfter {
 		return len(b), nil // it never arrives
 	}
 	f.sent += len(b)
@@ -153,6 +164,9 @@ func (f *faulty) Write(b []byte) (int, error) {
 
 func (f *faulty) Read(b []byte) (int, error) {
 	n, err := f.Conn.Read(b)
+	for err == nil && f.frozen() {
+		n, err = f.Conn.Read(b) // it never arrives
+	}
 	f.received += n
 	if f.faults.DropAfter > 0 && f.received > f.faults.DropAfter {
 		return 0, errors.Join(io.ErrUnexpectedEOF, f.Close())
@@ -245,6 +259,9 @@ func (s *Server) session(c ssh.NewChannel) {
 // exec executes a command as sshd does: by the user's shell, in a session of its
 // own. The end is told when it comes; the channel closes when nobody has the output.
 func (s *Server) exec(channel ssh.Channel, command string) {
+	if s.faults.Force != "" {
+		command = s.faults.Force
+	}
 	cmd := exec.Command("/bin/sh", "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if s.faults.Path != "" {
@@ -281,6 +298,7 @@ func (s *Server) exec(channel ssh.Channel, command string) {
 		_ = stdin.Close() // the command may have ended
 		_, _ = io.Copy(io.Discard, channel)
 	}()
+	defer context.AfterFunc(s.ending, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })() // it may have ended
 	err = cmd.Wait()
 	switch {
 	case s.faults.HangOnClose:
@@ -293,9 +311,9 @@ func (s *Server) exec(channel ssh.Channel, command string) {
 
 // hang does nothing until the server ends.
 func (s *Server) hang(channel ssh.Channel) {
-	for {
+	for s.ending.Err() == nil {
 		if _, err := channel.SendRequest("nothing", true, nil); err != nil {
-			return
+			return // the client is gone
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
