@@ -70,9 +70,10 @@ gather() {
 	done
 	who 2>/dev/null | each user
 	if [ -n "$full" ]; then
-		for name in containerd runc crun docker; do
+		for name in containerd runc docker; do
 			command -v $name >/dev/null && say version "$name $($name --version 2>/dev/null | sed -n 1p)"
 		done
+		command -v crun >/dev/null && say version "crun there" # to ask it makes a folder
 		cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep ' 0A ' | each listens
 	fi
 	for path in /run/lock/ainur-$deployment /run/ainur-$deployment; do

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 )
 
 // manager is a family of package managers.
@@ -38,14 +39,20 @@ func managerHere() (manager, error) {
 	return manager{}, errors.New("there is neither apt-get nor dnf: install the packages by hand and leave out install.packages")
 }
 
+// lastOutput is how long after its end the output of a program is waited for, which
+// a daemon that it started may hold open.
+const lastOutput = time.Second
+
+// quietly runs a program and returns what it prints.
 func quietly(ctx context.Context, args []string) (string, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
+	cmd.WaitDelay = lastOutput
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return string(out), nil
 }

@@ -162,25 +162,6 @@ func lastWords(path string) string {
 // stop ends the supervisor, which ends the daemons of runs, and all else that runs a
 // program of the deployment. Without force it does not while a run is under way.
 func stop(ctx context.Context, l Layout, processes []facts.Process, force bool) error {
-	if len(processes) == 0 {
-		return nil
-	}
-	if !force {
-		if is, err := describe(ctx, l); err == nil {
-			for _, run := range is.Runs {
-				for _, daemon := range run.Daemons {
-					if daemon.Exit == nil {
-						return fmt.Errorf("%w: run %s, whose %s runs", ErrBusy, run.ID, daemon.Name)
-					}
-				}
-			}
-		}
-	}
-	if _, err := os.Stat(l.Unit()); err == nil {
-		if err := systemctl(ctx, "stop", l.unit()); err != nil {
-			return err
-		}
-	}
 	var ends []*os.File
 	defer func() {
 		for _, f := range ends {
@@ -194,6 +175,19 @@ func stop(ctx context.Context, l Layout, processes []facts.Process, force bool) 
 		}
 		if f != nil {
 			ends = append(ends, f)
+		}
+	}
+	if len(ends) == 0 {
+		return nil
+	}
+	if !force {
+		if err := idle(ctx, l); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(l.Unit()); err == nil {
+		if err := systemctl(ctx, "stop", l.unit()); err != nil {
+			return err
 		}
 	}
 	for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
@@ -211,6 +205,22 @@ func stop(ctx context.Context, l Layout, processes []facts.Process, force bool) 
 		}
 	}
 	return errors.New("processes of the deployment do not end")
+}
+
+// idle is ErrBusy while a run is under way.
+func idle(ctx context.Context, l Layout) error {
+	is, err := describe(ctx, l)
+	if err != nil {
+		return nil //nolint:nilerr // what does not answer is to be replaced
+	}
+	for _, run := range is.Runs {
+		for _, daemon := range run.Daemons {
+			if daemon.Exit == nil {
+				return fmt.Errorf("%w: run %s, whose %s runs", ErrBusy, run.ID, daemon.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // open is a file that stands for a process of the deployment, nil where it has
@@ -275,9 +285,6 @@ func gone(ctx context.Context, processes []*os.File, within time.Duration) (left
 }
 
 func systemctl(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
+	_, err := quietly(ctx, append([]string{"systemctl"}, args...))
+	return err
 }
