@@ -33,6 +33,7 @@ type Command struct {
 	Stdin  io.Reader // nil is empty
 	Stdout io.Writer // nil drops it
 	Stderr io.Writer // nil keeps its end for the ExitError
+	Lasts  bool      // as long as it wants: no limit of time that the host has for commands
 }
 
 // File is what Push makes.

@@ -72,7 +72,7 @@ func (h *Host) do(ctx context.Context, c remote.Command) error {
 	if len(c.Args) == 0 {
 		return errors.New("there is no program")
 	}
-	if h.limit > 0 {
+	if h.limit > 0 && !c.Lasts {
 		var cancel func()
 		ctx, cancel = context.WithTimeoutCause(ctx, h.limit, fmt.Errorf("it took longer than command_timeout = %v", h.limit))
 		defer cancel()
@@ -107,7 +107,9 @@ func (h *Host) start(ctx context.Context, c remote.Command, w way, urgent bool) 
 	r := &running{command: c, way: w, begun: newStart(), end: &tail{}, passed: &sink{to: c.Stdout}}
 	asked := newPrompt(w)
 	r.stdout = asked.hide(r.passed)
-	r.stderr = asked.hide(io.MultiWriter(r.end, &sink{to: c.Stderr}))
+	complaints := &held{to: &sink{to: c.Stderr}}
+	r.begun.then = complaints.release
+	r.stderr = asked.hide(io.MultiWriter(r.end, complaints))
 	script := group + "echo " + r.begun.mark + " $3; exec " + quote.Words(c.Args...)
 	var err error
 	if r.Process, err = h.transport.Start(ctx, w.command(script, asked.mark), &afterStart{start: r.begun, to: r.stdout}, r.stderr, urgent); err != nil {

@@ -13,6 +13,7 @@ import (
 type start struct {
 	mark string
 	seen chan struct{} // closed when it was printed, or never will be
+	then func()        // called when it was printed
 
 	once sync.Once
 	mu   sync.Mutex
@@ -37,6 +38,7 @@ func (s *start) found(group string) {
 		s.mu.Lock()
 		s.pgid = group
 		s.mu.Unlock()
+		s.then()
 	}
 	s.never()
 }
@@ -112,4 +114,33 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(bytes.TrimSpace(t.b))
+}
+
+// held is what is not passed on before a command has begun: complaints of what comes
+// before it are told in the error.
+type held struct {
+	to    io.Writer
+	mu    sync.Mutex
+	begun bool
+	b     []byte
+}
+
+func (h *held) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.begun {
+		return h.to.Write(b)
+	}
+	h.b = append(h.b, b...)
+	h.b = h.b[max(0, len(h.b)-greeting):]
+	return len(b), nil
+}
+
+// release passes on what is held, and what is to come.
+func (h *held) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begun = true
+	_, _ = h.to.Write(h.b) // into a sink
+	h.b = nil
 }

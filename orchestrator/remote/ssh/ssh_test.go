@@ -273,30 +273,3 @@ func TestCut(t *testing.T) {
 		t.Error("a cut was not noticed")
 	}
 }
-
-func BenchmarkDial(b *testing.B) {
-	l := up(b, lab.Options{Hosts: 1})
-	d := dialer(b)
-	host := spec.Host{Name: "n1", Address: l.Hosts[0].Address.String(), SSH: block(l)}
-	for b.Loop() {
-		c, err := d.Dial(b.Context(), host, spec.Become{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := errors.Join(c.Run(b.Context(), remote.Command{Args: []string{"true"}}), c.Close()); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkPush(b *testing.B) {
-	l := up(b, lab.Options{Hosts: 1})
-	c := dial(b, dialer(b), spec.Host{Name: "n1", Address: l.Hosts[0].Address.String(), SSH: block(l)})
-	content := bytes.Repeat([]byte("0123456789abcdef"), 45<<16)
-	b.SetBytes(int64(len(content)))
-	for i := 0; b.Loop(); i++ {
-		if _, err := c.Push(b.Context(), remote.File{Path: fmt.Sprintf("/opt/%d", i%2), Mode: 0o755, Content: bytes.NewReader(append(content, byte(i)))}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
