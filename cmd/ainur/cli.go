@@ -228,7 +228,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.initCommand(), c.migrateCommand(),
 		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
-		c.upCommand(), c.destroyCommand(), c.statusCommand(), c.tuneCommand(), c.factsCommand(), c.lockCommand(), c.unlockCommand(), c.execCommand(), c.setupCommand(),
+		c.upCommand(), c.destroyCommand(), c.statusCommand(), c.tuneCommand(), c.factsCommand(), c.lockCommand(), c.unlockCommand(), c.execCommand(), c.sshCommand(), c.cpCommand(), c.sshConfigCommand(), c.setupCommand(),
 		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.labCommand(), c.doctorCommand(), c.cleanCommand(),
 		c.listCommand(), c.showCommand(), c.reportCommand(), c.logsCommand(),
 		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(), c.conductCommand(),

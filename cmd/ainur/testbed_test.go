@@ -192,3 +192,31 @@ func TestUpSystemd(t *testing.T) {
 	s.outcomes("destroy", "--yes")
 	s.unchanged()
 }
+
+// TestCopies copies to hosts and back, and shows that OpenSSH takes what ssh-config prints.
+func TestCopies(t *testing.T) {
+	s := newHosts(t, labs.Options{Hosts: 2, Bastion: true})
+	t.Chdir(s.dir)
+	s.write("x", "content\n")
+	verb := func(want int, args ...string) string {
+		t.Helper()
+		var stdout, stderr strings.Builder
+		if got := run(t.Context(), args, &stdout, &stderr); got != want {
+			t.Errorf("ainur %s exits with %d, want %d:\n%s", strings.Join(args, " "), got, want, &stderr)
+		}
+		return stdout.String()
+	}
+	verb(0, "cp", "x", "/tmp/there")
+	verb(0, "cp", ":/tmp/there/x", "back", "--limit", "n2")
+	if got, err := os.ReadFile("back/n2-x"); err != nil || string(got) != "content\n" {
+		t.Errorf("came back: %q, %v", got, err)
+	}
+	if _, err := exec.LookPath("ssh"); err != nil {
+		t.Skipf("needs ssh: %v", err)
+	}
+	if got := verb(0, "ssh", "n1", "--", "hostname"); got != "n1\n" {
+		t.Errorf("the host is called %q", got)
+	}
+	verb(3, "ssh", "n1", "--", "exit", "3")
+	verb(exitUsage, "ssh", "n*")
+}

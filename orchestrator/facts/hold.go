@@ -36,7 +36,7 @@ func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Dur
 	held := &Held{stdin: stdin, lines: bufio.NewReader(out), marker: newMarker(), cancel: cancel, ended: make(chan struct{})}
 	context.AfterFunc(ctx, func() { _ = stdin.Close() }) // it returns nil
 	c := q.command(held.marker, owner)
-	c.Stdin, c.Stdout = io.MultiReader(strings.NewReader(gather), in), stdout
+	c.Stdin, c.Stdout, c.Lasts = io.MultiReader(strings.NewReader(gather), in), stdout, true
 	go func() {
 		defer close(held.ended)
 		held.err = conn.Run(ctx, c)
