@@ -109,8 +109,12 @@ func (b *box) start(ctx context.Context) error {
 	return nil
 }
 
+// create makes the container and starts it. It is not cut short: the daemon, or the
+// runtime, would go on, and what they have made would be unknown.
 func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error) {
 	i := b.isolation
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
 	runtime := containerd.WithRuntime(shimName, &options.Options{BinaryName: i.runtime.path})
 	b.container, err = i.client.NewContainer(ctx, b.key(), containerd.WithSpec(spec), runtime, containerd.WithContainerLabels(i.labels(b.config.ID)))
 	if err != nil {

@@ -1,6 +1,8 @@
 package containerd_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/ainur-faas/ainur/agent/image/ocitest"
@@ -25,6 +27,7 @@ func TestConformanceOfCells(t *testing.T) {
 			})
 		})
 	}
+	noShims(t, fmt.Sprintf("test-%d-", os.Getpid()))
 	if left, err := containerd.List(t.Context(), socket); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}

@@ -225,7 +225,7 @@ func (i *Isolation) Reclaim() (removed []string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
 	cgroups, cgroupErr := i.cgroups.RemoveOthers() // with what runs there: the daemon only finds it gone
-	removed, err = sweep(ctx, i.client, func(labels map[string]string) bool {
+	removed, err = sweep(ctx, i.client, i.options.Socket, func(labels map[string]string) bool {
 		return labels[runLabel] == i.options.RunID && labels[isolationLabel] != i.name
 	})
 	for _, name := range cgroups {
@@ -249,7 +249,7 @@ func (i *Isolation) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 		defer cancel()
 		cells := errors.Join(i.cells.Close(), i.binder.Close())
-		_, err := sweep(ctx, i.client, func(labels map[string]string) bool { return labels[isolationLabel] == i.name })
+		_, err := sweep(ctx, i.client, i.options.Socket, func(labels map[string]string) bool { return labels[isolationLabel] == i.name })
 		if i.networks != nil {
 			err = errors.Join(err, i.networks.Close())
 		}

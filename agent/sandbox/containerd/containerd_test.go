@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/client"
@@ -166,6 +168,29 @@ func TestKilled(t *testing.T) {
 		t.Errorf("left: %v, %v", entries, err)
 	}
 	sandboxtest.Left(t, runID, filepath.Dir(socket))
+	noShims(t, runID)
+}
+
+// noShims is an error of the test when containers of runs whose ids begin with run have
+// shims, which may take a moment to end.
+func noShims(t *testing.T, run string) {
+	t.Helper()
+	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := slices.DeleteFunc(lines, func(path string) bool {
+			line, _ := os.ReadFile(path) // it may have ended
+			return !strings.Contains(string(line), "\x00-id\x00"+run)
+		})
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left: %v", left)
+		}
+	}
 }
 
 // inDaemon counts what there is in the daemon.

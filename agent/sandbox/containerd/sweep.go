@@ -24,7 +24,7 @@ import (
 // sweepTimeout bounds the removal of all that is left of an Isolation.
 const sweepTimeout = 2 * time.Minute
 
-// List names all that is ours in the daemon: containers, leases, and snapshots that
+// List names all that is ours in the daemon: containers, shims without one, leases, and snapshots that
 // are no part of an image.
 func List(ctx context.Context, socket string) (found []sandbox.Thing, err error) {
 	client, err := connect(ctx, socket)
@@ -32,7 +32,7 @@ func List(ctx context.Context, socket string) (found []sandbox.Thing, err error)
 		return nil, err
 	}
 	defer client.Close()
-	groups, err := things(ctx, client, func(map[string]string) bool { return true })
+	groups, err := things(ctx, client, socket, func(map[string]string) bool { return true })
 	for _, t := range slices.Concat(groups...) {
 		found = append(found, sandbox.Thing{What: t.what + " " + t.id, Run: t.labels[runLabel]})
 	}
@@ -58,7 +58,7 @@ func Sweep(ctx context.Context, socket string, keep func(run string) bool) (remo
 		return nil, err
 	}
 	defer client.Close()
-	return sweep(ctx, client, func(labels map[string]string) bool { return !keep(labels[runLabel]) })
+	return sweep(ctx, client, socket, func(labels map[string]string) bool { return !keep(labels[runLabel]) })
 }
 
 // thing is something of ours in the daemon.
@@ -69,15 +69,22 @@ type thing struct {
 }
 
 // things are what is ours and chosen, in groups in the order in which they can be removed.
-func things(ctx context.Context, client *containerd.Client, chosen func(map[string]string) bool) (groups [][]thing, err error) {
+func things(ctx context.Context, client *containerd.Client, socket string, chosen func(map[string]string) bool) (groups [][]thing, err error) {
 	var errs []error
 	filter := `labels."` + isolationLabel + `"`
 	containers, err := client.ContainerService().List(ctx, filter)
 	errs = append(errs, err)
 	var group []thing
+	known := map[string]bool{}
 	for _, c := range containers {
+		known[c.ID] = true
 		if chosen(c.Labels) {
-			group = append(group, thing{"container", c.ID, c.Labels, func() error { return removeContainer(ctx, client, c.ID) }})
+			group = append(group, thing{"container", c.ID, c.Labels, func() error { return removeContainer(ctx, client, socket, c.ID) }})
+		}
+	}
+	for _, s := range findShims(socket) {
+		if labels := labelsOf(s.id); !known[s.id] && err == nil && chosen(labels) {
+			group = append(group, thing{"shim", s.id, labels, func() error { return s.end(socket) }})
 		}
 	}
 	groups = append(groups, group)
@@ -111,8 +118,8 @@ func things(ctx context.Context, client *containerd.Client, chosen func(map[stri
 const removedTogether = 8
 
 // sweep removes what is ours and chosen, and names it.
-func sweep(ctx context.Context, client *containerd.Client, chosen func(labels map[string]string) bool) (removed []string, err error) {
-	groups, err := things(ctx, client, chosen)
+func sweep(ctx context.Context, client *containerd.Client, socket string, chosen func(labels map[string]string) bool) (removed []string, err error) {
+	groups, err := things(ctx, client, socket, chosen)
 	errs := []error{err}
 	for _, group := range groups {
 		failed := make([]error, len(group))
@@ -144,7 +151,7 @@ func ignoreNotFound(err error) error {
 }
 
 // removeContainer ends a container, whatever state it is in, and removes it.
-func removeContainer(ctx context.Context, client *containerd.Client, id string) error {
+func removeContainer(ctx context.Context, client *containerd.Client, socket, id string) error {
 	c, err := client.LoadContainer(ctx, id)
 	if err != nil {
 		return ignoreNotFound(err)
@@ -153,7 +160,10 @@ func removeContainer(ctx context.Context, client *containerd.Client, id string) 
 	if err == nil {
 		_, err = task.Delete(ctx, containerd.WithProcessKill)
 	}
-	if err := ignoreNotFound(err); err != nil {
+	if errdefs.IsNotFound(err) { // the daemon knows no task, and may have forgotten that it has begun one
+		err = endShims(socket, id)
+	}
+	if err != nil {
 		return err
 	}
 	return errors.Join(ignoreNotFound(c.Delete(ctx)), unmountBundle(id))
