@@ -84,15 +84,25 @@ func (l *Held) Clock(samples int) (offset, within time.Duration, err error) {
 			return 0, 0, fmt.Errorf("ask for the time: %w", err)
 		}
 		took := time.Since(asked)
-		ns, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(line), l.marker+" clock "), 10, 64)
+		then, grain, err := date(strings.TrimPrefix(strings.TrimSpace(line), l.marker+" clock "))
 		if err != nil {
-			return 0, 0, fmt.Errorf("the host's date does not know nanoseconds: %w", err)
+			return 0, 0, fmt.Errorf("ask for the time: %w", err)
 		}
-		if i == 0 || took/2 < within {
-			offset, within = time.Unix(0, ns).Sub(asked.Add(took/2)), took/2
+		if give := took/2 + grain; i == 0 || give < within {
+			offset, within = then.Sub(asked.Add(took/2)), give
 		}
 	}
 	return offset, within, nil
+}
+
+// date is a time that a host says, and half of what it counts in: some have seconds only.
+func date(text string) (then time.Time, grain time.Duration, err error) {
+	seconds, coarse := strings.CutSuffix(text, "%N")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if coarse {
+		return time.Unix(n, int64(time.Second/2)), time.Second / 2, err
+	}
+	return time.Unix(0, n), 0, err
 }
 
 // Release gives the lock back, which is free when its process has ended, well or not.
