@@ -42,9 +42,7 @@ func (d *Dialer) through(ctx context.Context, host string, s *settings, via []st
 	if err != nil {
 		return nil, fmt.Errorf("bastion %s: %w", last, err)
 	}
-	for _, w := range warnings {
-		d.options.Tell(host, w)
-	}
+	d.warn(host, warnings)
 	key := next.User + "@" + next.address() + " " + strings.Join(next.jump, ",")
 	if slices.Contains(via, key) {
 		return nil, fmt.Errorf("bastion %s is behind itself: %s", last, strings.Join(append(via, key), ", "))

@@ -41,6 +41,7 @@ type Dialer struct {
 	mu       sync.Mutex
 	bastions map[string]*bastion
 	gates    map[string]chan struct{} // by address: places for those that are not authenticated yet
+	warned   map[string]bool
 }
 
 // gatePlaces is how many connect to one address at a time: servers turn away more
@@ -52,7 +53,7 @@ func New(o Options) *Dialer {
 	if o.Tell == nil {
 		o.Tell = func(string, string) {}
 	}
-	d := &Dialer{options: o, keys: keys{prompt: o.Prompt}, bastions: map[string]*bastion{}, gates: map[string]chan struct{}{}}
+	d := &Dialer{options: o, keys: keys{prompt: o.Prompt}, bastions: map[string]*bastion{}, gates: map[string]chan struct{}{}, warned: map[string]bool{}}
 	if o.Password != nil {
 		d.secrets = shell.NewSecrets(o.Password)
 	}
@@ -75,15 +76,26 @@ func (d *Dialer) Close() error {
 	return errors.Join(append(errs, d.keys.close())...)
 }
 
+// warn tells of files that are read for every host, once.
+func (d *Dialer) warn(host string, warnings []string) {
+	for _, w := range warnings {
+		d.mu.Lock()
+		again := d.warned[w]
+		d.warned[w] = true
+		d.mu.Unlock()
+		if !again {
+			d.options.Tell(host, w)
+		}
+	}
+}
+
 // Dial connects to a host.
 func (d *Dialer) Dial(ctx context.Context, h spec.Host, become spec.Become) (remote.Conn, error) {
 	s, warnings, err := resolve(ctx, h.Address, h.SSH)
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", h.Name, err)
 	}
-	for _, w := range warnings {
-		d.options.Tell(h.Name, w)
-	}
+	d.warn(h.Name, warnings)
 	if s.Compress {
 		d.options.Tell(h.Name, "compress is not done: the library has none")
 	}

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -165,59 +163,4 @@ func say(t *testing.T, c remote.Conn) error {
 		t.Errorf("it said %q", out.String())
 	}
 	return err
-}
-
-// A host behind one that cannot reach it, or does not answer.
-func TestBehind(t *testing.T) {
-	target := sshtest.Start(t, sshtest.Faults{})
-	for name, tt := range map[string]struct {
-		tcp  func(string) (net.Conn, error)
-		want []string
-	}{
-		"reached": {nil, nil},
-		"down":    {func(string) (net.Conn, error) { return nil, errors.New("no route to host") }, []string{"connect to", "no route"}},
-		"no answer": {func(string) (net.Conn, error) {
-			time.Sleep(3 * time.Second)
-			return nil, errors.New("at last")
-		}, []string{"connect to", "no answer within 2s"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bastion := sshtest.Start(t, sshtest.Faults{TCP: tt.tcp})
-			files := filepath.Join(t.TempDir(), "known_hosts")
-			var both []byte
-			for _, path := range []string{target.KnownHosts, bastion.KnownHosts} {
-				content, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				both = append(both, content...)
-			}
-			if err := os.WriteFile(files, both, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			h := hostOf(target)
-			h.SSH.KnownHosts, h.SSH.Identity = files, []string{target.Key, bastion.Key}
-			h.SSH.ProxyJump = []string{net.JoinHostPort(bastion.Host, strconv.Itoa(bastion.Port))}
-			d := dialer(t)
-			for range 2 { // the second goes through the same connection
-				c, err := d.Dial(t.Context(), h, spec.Become{})
-				if (err == nil) != (tt.want == nil) {
-					t.Fatalf("got %v, want %q", err, tt.want)
-				}
-				for _, want := range append(tt.want, "host h") {
-					if err != nil && !strings.Contains(err.Error(), want) {
-						t.Errorf("%q does not say %q", err, want)
-					}
-				}
-				if err == nil {
-					if err := errors.Join(c.Run(t.Context(), remote.Command{Args: []string{"true"}}), c.Close()); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-			if n := bastion.Connections.Load(); n != 1 {
-				t.Errorf("%d connections to the bastion, want 1", n)
-			}
-		})
-	}
 }

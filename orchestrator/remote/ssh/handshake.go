@@ -37,9 +37,7 @@ func (d *Dialer) handshake(ctx context.Context, host string, s *settings, raw ne
 	} else if a.onFile, err = readKnown(s.knownHosts, s.name(), s.bare()); err != nil {
 		return nil, fmt.Errorf("host key of %s: %w", s.name(), err)
 	}
-	for _, w := range a.onFile.warnings {
-		d.options.Tell(host, w)
-	}
+	d.warn(host, a.onFile.warnings)
 	if a.signers, err = d.keys.signers(ctx, s); err != nil {
 		return nil, fmt.Errorf("authenticate as %s: %w", s.User, err)
 	}

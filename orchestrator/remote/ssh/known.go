@@ -10,11 +10,12 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/ainur-faas/ainur/orchestrator/remote/sshconfig"
 )
 
 // known is what the known_hosts files say of one host.
@@ -88,7 +89,7 @@ func matches(patterns []string, name string) bool {
 		if strings.HasPrefix(p, "|1|") {
 			one = hashed(p, name)
 		} else {
-			one = wildcard(strings.ToLower(p), strings.ToLower(name))
+			one = sshconfig.Fit(strings.ToLower(p), strings.ToLower(name))
 		}
 		if one && negated {
 			return false
@@ -109,13 +110,6 @@ func hashed(pattern, name string) bool {
 	mac := hmac.New(sha1.New, key)
 	mac.Write([]byte(name))
 	return hmac.Equal(mac.Sum(nil), want)
-}
-
-// wildcard matches * and ? and nothing else.
-func wildcard(pattern, name string) bool {
-	literal := strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`).Replace(strings.ReplaceAll(pattern, "/", "\x00"))
-	ok, err := path.Match(literal, strings.ReplaceAll(name, "/", "\x00"))
-	return ok && err == nil
 }
 
 // algorithms are those to ask a host for, in order: of its keys on file, or given,

@@ -1,24 +1,21 @@
 package ssh
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/kevinburke/ssh_config"
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/remote/sshconfig"
 )
 
 // settings are how one host is reached, from its block and the configuration of OpenSSH.
@@ -53,50 +50,55 @@ func (s *settings) bare() string {
 	return s.host
 }
 
-// configuration is the keywords of ssh_config(5) that matter, in lower case, as they
-// hold for one host.
-type configuration map[string][]string
-
-func (c configuration) one(keyword string) string {
-	if len(c[keyword]) == 0 {
-		return ""
-	}
-	return c[keyword][0]
-}
-
-// resolve combines a block with the configuration of OpenSSH.
+// resolve combines a block with the configuration of OpenSSH, which ssh itself is
+// asked for where it is installed.
 func resolve(ctx context.Context, address string, s spec.SSH) (*settings, []string, error) {
-	config, warnings, err := configOf(ctx, address, s)
+	self, err := user.Current()
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := combine(address, s, config)
-	return r, warnings, err
+	q := sshconfig.Query{Host: address, User: s.User, LocalUser: self.Username, Home: self.HomeDir}
+	if home, err := os.UserHomeDir(); err == nil {
+		q.Home = home
+	}
+	var config sshconfig.Values
+	var warnings []string
+	program, absent := exec.LookPath("ssh")
+	switch {
+	case s.Config == "none":
+	case absent != nil:
+		config, warnings, err = sshconfig.Read(home(s.Config, q.Home), "/etc/ssh/ssh_config", q)
+	case s.Config == "" || s.Config == "~/.ssh/config": // and that of the system
+		config, err = sshconfig.Ask(ctx, program, "", q, s.Port)
+	default:
+		config, err = sshconfig.Ask(ctx, program, home(s.Config, q.Home), q, s.Port)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return combine(q, s, config), warnings, nil
 }
 
-func combine(address string, s spec.SSH, config configuration) (*settings, error) {
-	r := &settings{SSH: s, host: address}
-	if name := config.one("hostname"); name != "" {
+// combine fills in what a block does not say.
+func combine(q sshconfig.Query, s spec.SSH, config sshconfig.Values) *settings {
+	r := &settings{SSH: s, host: q.Host}
+	if name := config.One("hostname"); name != "" {
 		r.host = name
 	}
-	r.alias = config.one("hostkeyalias")
+	r.alias = config.One("hostkeyalias")
 	if r.User == "" {
-		r.User = config.one("user")
+		r.User = config.One("user")
 	}
 	if r.User == "" {
-		current, err := user.Current()
-		if err != nil {
-			return nil, err
-		}
-		r.User = current.Username
+		r.User = q.LocalUser
 	}
 	if r.Port == 0 {
-		r.Port, _ = strconv.Atoi(config.one("port")) // 0 where it says nothing
+		r.Port, _ = strconv.Atoi(config.One("port")) // 0 where it says nothing
 	}
 	if r.Port == 0 {
 		r.Port = 22
 	}
-	only := len(s.Identity) > 0 || config.one("identitiesonly") == "yes"
+	only := len(s.Identity) > 0 || config.One("identitiesonly") == "yes"
 	if s.IdentitiesOnly != nil {
 		only = *s.IdentitiesOnly
 	}
@@ -105,151 +107,67 @@ func combine(address string, s spec.SSH, config configuration) (*settings, error
 		r.Identity = config["identityfile"]
 	}
 	r.certificates = config["certificatefile"]
-	r.agent = agentOf(s.Agent, config.one("identityagent"))
 	r.jump = s.ProxyJump
-	if jump := config.one("proxyjump"); s.ProxyJump == nil && jump != "" && jump != "none" {
+	if jump := config.One("proxyjump"); s.ProxyJump == nil && jump != "" && jump != "none" {
 		r.jump = strings.Split(jump, ",")
 	}
-	if command := config.one("proxycommand"); len(r.jump) == 0 && s.ProxyJump == nil && command != "none" {
-		r.proxy = strings.NewReplacer("%h", r.host, "%p", strconv.Itoa(r.Port), "%r", r.User, "%n", address, "%%", "%").Replace(command)
+	expand := r.tokens(q).Replace
+	if command := config.One("proxycommand"); len(r.jump) == 0 && s.ProxyJump == nil && command != "none" {
+		r.proxy = expand(command)
 	}
+	r.agent = agentOf(s.Agent, expand(config.One("identityagent")), q.Home)
 	r.knownHosts = knownFiles(s.KnownHosts, config)
 	for _, list := range []*[]string{&r.Identity, &r.certificates, &r.knownHosts} {
-		absolute := make([]string, len(*list))
+		files := make([]string, len(*list))
 		for i, path := range *list {
-			absolute[i] = home(path)
+			files[i] = expand(home(path, q.Home))
 		}
-		*list = absolute
+		*list = files
 	}
-	return r, nil
+	return r
 }
 
-func knownFiles(given string, config configuration) []string {
+// tokens are those of ssh_config(5) that say which host and user it is.
+func (s *settings) tokens(q sshconfig.Query) *strings.Replacer {
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "localhost"
+	}
+	short, _, _ := strings.Cut(machine, ".")
+	return strings.NewReplacer(
+		"%%", "%", "%h", s.host, "%p", strconv.Itoa(s.Port), "%r", s.User, "%n", q.Host, "%u", q.LocalUser,
+		"%d", q.Home, "%l", machine, "%L", short, "%i", strconv.Itoa(os.Getuid()), "%k", cmp.Or(s.alias, q.Host),
+	)
+}
+
+func knownFiles(given string, config sshconfig.Values) []string {
 	if given != "" {
 		return []string{given}
 	}
-	files := append(words(config["userknownhostsfile"]), words(config["globalknownhostsfile"])...)
+	files := slices.DeleteFunc(slices.Concat(config["userknownhostsfile"], config["globalknownhostsfile"]), func(f string) bool { return f == "none" })
 	if len(files) == 0 {
 		files = []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 	}
 	return files
 }
 
-func words(values []string) (all []string) {
-	for _, v := range values {
-		all = append(all, strings.Fields(v)...)
-	}
-	return all
-}
-
 // agentOf is the socket of the agent to ask, "" is none.
-func agentOf(given, configured string) string {
+func agentOf(given, configured, dir string) string {
 	switch {
 	case given == "none" || given == "auto" && configured == "none":
 		return ""
 	case given != "auto":
-		return home(given)
+		return home(given, dir)
 	case configured != "" && configured != "SSH_AUTH_SOCK":
-		return home(os.ExpandEnv(configured))
+		return home(os.ExpandEnv(configured), dir)
 	}
 	return os.Getenv("SSH_AUTH_SOCK")
 }
 
 // home is a path with ~ resolved.
-func home(path string) string {
-	rest, ok := strings.CutPrefix(path, "~/")
-	if !ok {
-		return path
+func home(path, dir string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(dir, rest)
 	}
-	dir, err := os.UserHomeDir()
-	if err != nil {
-		return path
-	}
-	return filepath.Join(dir, rest)
-}
-
-// configOf asks ssh itself where it is installed, and reads the files otherwise.
-func configOf(ctx context.Context, address string, s spec.SSH) (configuration, []string, error) {
-	if s.Config == "none" {
-		return configuration{}, nil, nil
-	}
-	program, err := exec.LookPath("ssh")
-	if err != nil {
-		return readFiles([]string{home(s.Config), "/etc/ssh/ssh_config"}, address)
-	}
-	args := []string{"-G"}
-	if s.Config != "" && s.Config != "~/.ssh/config" { // which replaces that of the system, too
-		args = append(args, "-F", home(s.Config))
-	}
-	if s.User != "" {
-		args = append(args, "-l", s.User)
-	}
-	if s.Port != 0 {
-		args = append(args, "-p", strconv.Itoa(s.Port))
-	}
-	if strings.HasPrefix(address, "-") {
-		return nil, nil, fmt.Errorf("%q is no address", address)
-	}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, append(args, "--", address)...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the configuration of OpenSSH: %w: %s", err, strings.TrimSpace(stderr.String()))
-	}
-	config := configuration{}
-	for text := range strings.Lines(string(out)) {
-		keyword, value, _ := strings.Cut(strings.TrimSpace(text), " ")
-		config[keyword] = append(config[keyword], value)
-	}
-	return config, nil, nil
-}
-
-// keywords are those that readFiles asks for.
-var keywords = []string{
-	"HostName", "User", "Port", "IdentityFile", "IdentitiesOnly", "IdentityAgent", "CertificateFile", "ProxyJump", "ProxyCommand",
-	"UserKnownHostsFile", "GlobalKnownHostsFile", "HostKeyAlias",
-}
-
-// hostLine is one whose patterns may be in quotes, which the library takes for a part of them.
-var hostLine = regexp.MustCompile(`(?mi)^[ \t]*host[ \t=].*$`)
-
-func unquoted(line []byte) []byte { return bytes.ReplaceAll(line, []byte(`"`), nil) }
-
-// readFiles reads configurations one after the other; the first value wins. What
-// cannot be read of another than the first, the user's own, is a warning.
-func readFiles(files []string, address string) (configuration, []string, error) {
-	config := configuration{}
-	var warnings []string
-	for i, path := range files {
-		content, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		var parsed *ssh_config.Config
-		if err == nil {
-			parsed, err = ssh_config.DecodeBytes(hostLine.ReplaceAllFunc(content, unquoted))
-		}
-		if err != nil && i > 0 {
-			warnings = append(warnings, fmt.Sprintf("%s is left out: %v", path, err))
-			continue
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", path, err)
-		}
-		for _, keyword := range keywords {
-			values, err := parsed.GetAll(address, keyword)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read %s: %w", path, err)
-			}
-			key := strings.ToLower(keyword)
-			if len(config[key]) == 0 {
-				config[key] = values
-			}
-		}
-	}
-	for i, name := range config["hostname"] {
-		config["hostname"][i] = strings.NewReplacer("%h", address, "%%", "%").Replace(name)
-	}
-	return config, warnings, nil
+	return path
 }

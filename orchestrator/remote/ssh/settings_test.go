@@ -7,102 +7,44 @@ import (
 	"crypto/rsa"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/remote/sshconfig"
 )
 
-// configurations are files that ssh and our own reading are to agree on.
-var configurations = []string{
-	"",
-	"Host w1\n  HostName 10.0.0.1\n  User faas\n  Port 2222\n",
-	"Host *\n  User a\nHost w1\n  User b\n",
-	"Host w1\n  User b\nHost *\n  User a\n  ProxyJump gate\n",
-	"Host w* !w1\n  User a\nHost *\n  User c\n",
-	"Host w?\n  IdentityFile ~/.ssh/one\n  IdentityFile ~/.ssh/two\n  IdentitiesOnly yes\n",
-	"host=w1\n  hostname=%h.example.org\n  port = 22\n",
-	"# comment\nHost \"w1\" w2\n  HostKeyAlias lab\n  UserKnownHostsFile /a /b\n  GlobalKnownHostsFile /c\n",
-	"Host w1\n  ProxyJump none\nHost *\n  ProxyJump gate\n",
-	"Host w1\n  IdentityAgent none\n  CertificateFile ~/.ssh/c-cert.pub\n",
-	"Host other\n  User x\n",
-}
-
-// TestConfig: what ssh says of a configuration, where it is installed, is what we read.
-func TestConfig(t *testing.T) {
-	program, err := exec.LookPath("ssh")
-	if err != nil {
-		t.Skip(err)
+// A block says more than the configuration, and the configuration more than nothing.
+func TestCombine(t *testing.T) {
+	q := sshconfig.Query{Host: "w1", LocalUser: "me", Home: "/home/me"}
+	config := sshconfig.Values{
+		"hostname": {"10.0.0.1"}, "user": {"faas"}, "port": {"2222"}, "hostkeyalias": {"lab"}, "identityfile": {"~/.ssh/%r"}, "proxyjump": {"gate,inner"},
+		"userknownhostsfile": {"%d/known"}, "globalknownhostsfile": {"none"}, "identityagent": {"~/agent"},
 	}
-	for _, text := range configurations {
-		file := filepath.Join(t.TempDir(), "config")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s := spec.SSH{Config: file, Agent: "auto"}
-		theirs, _, err := resolve(t.Context(), "w1", s)
-		if err != nil {
-			t.Fatalf("%s with %q: %v", program, text, err)
-		}
-		config, warnings, err := readFiles([]string{file}, "w1")
-		if err != nil || len(warnings) > 0 {
-			t.Fatalf("%q: %v, %v", text, warnings, err)
-		}
-		ours, err := combine("w1", s, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(config["identityfile"]) == 0 {
-			theirs.Identity = nil // ssh tells those that everybody has
-		}
-		if len(config["userknownhostsfile"]) == 0 {
-			theirs.knownHosts, ours.knownHosts = nil, nil
-		}
-		type shown struct {
-			host, user, alias, agent string
-			port                     int
-			only                     bool
-			identity, jump, known    string
-			certificates             string
-		}
-		show := func(s *settings) shown {
-			return shown{
-				s.host, s.User, s.alias, s.agent, s.Port, *s.IdentitiesOnly, strings.Join(s.Identity, " "), strings.Join(s.jump, " "),
-				strings.Join(s.knownHosts, " "), strings.Join(s.certificates, " "),
-			}
-		}
-		if got, want := show(ours), show(theirs); got != want {
-			t.Errorf("%q\nwe read  %+v\nssh says %+v", text, got, want)
-		}
+	got := combine(q, spec.SSH{Agent: "auto"}, config)
+	if got.address() != "10.0.0.1:2222" || got.User != "faas" || got.name() != "lab" || got.agent != "/home/me/agent" || *got.IdentitiesOnly || got.explicit {
+		t.Errorf("by the configuration: %+v", got)
 	}
-}
-
-func FuzzConfig(f *testing.F) {
-	for _, text := range configurations {
-		f.Add(text)
+	if diff := cmp.Diff([][]string{{"/home/me/.ssh/faas"}, {"/home/me/known"}, {"gate", "inner"}}, [][]string{got.Identity, got.knownHosts, got.jump}); diff != "" {
+		t.Error(diff)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		file := filepath.Join(t.TempDir(), "config")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(strings.ToLower(text), "include") {
-			t.Skip("it reads other files")
-		}
-		config, _, err := readFiles([]string{file}, "w1")
-		if err == nil {
-			_, err = combine("w1", spec.SSH{Agent: "auto"}, config)
-		}
-		if err != nil && err.Error() == "" {
-			t.Error("an error without a word")
-		}
-	})
+	got = combine(q, spec.SSH{Agent: "none", User: "root", Port: 22, Identity: []string{"~/key"}, KnownHosts: "k", ProxyJump: []string{}}, config)
+	if got.address() != "10.0.0.1:22" || got.User != "root" || got.agent != "" || !*got.IdentitiesOnly || !got.explicit || len(got.jump) > 0 {
+		t.Errorf("by the block: %+v", got)
+	}
+	if diff := cmp.Diff([][]string{{"/home/me/key"}, {"k"}}, [][]string{got.Identity, got.knownHosts}); diff != "" {
+		t.Error(diff)
+	}
+	got = combine(q, spec.SSH{Agent: "none"}, sshconfig.Values{"proxycommand": {"nc -x proxy %h %p # 100%%"}})
+	if got.address() != "w1:22" || got.User != "me" || got.proxy != "nc -x proxy w1 22 # 100%" || len(got.knownHosts) != 4 {
+		t.Errorf("by a proxy: %+v", got)
+	}
 }
 
 func TestHop(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
@@ -44,6 +45,8 @@ type Faults struct {
 	Tries        int           // of keys, after which the connection is cut; 0 is six
 	Force        string        // is executed instead of what the client wants; "" is not
 	Freeze       time.Duration // after which it neither reads nor writes; 0 is never
+	NoForwarding bool          // of connections
+	TwoKeys      bool          // an RSA host key too
 	TCP          func(address string) (net.Conn, error)
 }
 
@@ -51,6 +54,7 @@ type Faults struct {
 type Server struct {
 	Host, Key, KnownHosts string // address, and files to get in with
 	Port                  int
+	Keys                  []ssh.PublicKey // of the host
 	faults                Faults
 	config                *ssh.ServerConfig
 	sessions              atomic.Int64
@@ -83,6 +87,12 @@ func Start(t testing.TB, faults Faults) *Server {
 	}}
 	s.config.MaxAuthTries = faults.Tries
 	s.config.AddHostKey(host)
+	s.Keys = append(s.Keys, host.PublicKey())
+	if faults.TwoKeys {
+		second := newRSA(t)
+		s.config.AddHostKey(second)
+		s.Keys = append(s.Keys, second.PublicKey())
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +132,19 @@ func newKey(t testing.TB) (ssh.Signer, []byte) {
 		t.Fatal(err)
 	}
 	return signer, pem.EncodeToMemory(block)
+}
+
+func newRSA(t testing.TB) ssh.Signer {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
 
 func (s *Server) accept(listener net.Listener) {
@@ -192,7 +215,9 @@ func (s *Server) serve(raw *faulty) {
 		case "session":
 			open.Go(func() { s.session(c) })
 		case "direct-tcpip":
-			open.Go(func() { s.forward(c) })
+			open.Go(func() { s.forwardTCP(c) })
+		case "direct-streamlocal@openssh.com":
+			open.Go(func() { s.forwardUnix(c) })
 		default:
 			_ = c.Reject(ssh.UnknownChannelType, c.ChannelType()) // the client may be gone
 		}
@@ -200,8 +225,8 @@ func (s *Server) serve(raw *faulty) {
 	open.Wait()
 }
 
-// forward carries a connection to another host.
-func (s *Server) forward(c ssh.NewChannel) {
+// forwardTCP carries a connection to another host.
+func (s *Server) forwardTCP(c ssh.NewChannel) {
 	var to struct {
 		Host       string
 		Port       uint32
@@ -209,26 +234,50 @@ func (s *Server) forward(c ssh.NewChannel) {
 		OriginPort uint32
 	}
 	if err := ssh.Unmarshal(c.ExtraData(), &to); err != nil {
-		_ = c.Reject(ssh.ConnectionFailed, err.Error())
+		_ = c.Reject(ssh.ConnectionFailed, err.Error()) // the client may be gone, as below
 		return
 	}
 	dial := s.faults.TCP
 	if dial == nil {
 		dial = func(address string) (net.Conn, error) { return net.Dial("tcp", address) }
 	}
-	there, err := dial(net.JoinHostPort(to.Host, strconv.FormatUint(uint64(to.Port), 10)))
+	s.forward(c, func() (net.Conn, error) {
+		return dial(net.JoinHostPort(to.Host, strconv.FormatUint(uint64(to.Port), 10)))
+	})
+}
+
+// forwardUnix carries a connection to a socket.
+func (s *Server) forwardUnix(c ssh.NewChannel) {
+	var to struct {
+		Path, Reserved string
+		Reserved2      uint32
+	}
+	if err := ssh.Unmarshal(c.ExtraData(), &to); err != nil {
+		_ = c.Reject(ssh.ConnectionFailed, err.Error())
+		return
+	}
+	s.forward(c, func() (net.Conn, error) { return net.Dial("unix", to.Path) })
+}
+
+func (s *Server) forward(c ssh.NewChannel, dial func() (net.Conn, error)) {
+	if s.faults.NoForwarding {
+		_ = c.Reject(ssh.Prohibited, "open failed")
+		return
+	}
+	there, err := dial()
 	if err != nil {
 		_ = c.Reject(ssh.ConnectionFailed, err.Error())
 		return
 	}
 	here, requests, err := c.Accept()
 	if err != nil {
-		_ = there.Close()
+		_ = there.Close() // it is open
 		return
 	}
+	defer context.AfterFunc(s.ending, func() { _ = there.Close() })()
 	var both sync.WaitGroup
 	both.Go(func() { ssh.DiscardRequests(requests) })
-	both.Go(func() { _, _ = io.Copy(there, here); _ = there.Close() })
+	both.Go(func() { _, _ = io.Copy(there, here); _ = there.Close() }) // either may end first
 	both.Go(func() { _, _ = io.Copy(here, there); _ = here.Close() })
 	both.Wait()
 }
