@@ -205,7 +205,7 @@ func keyText(name string) string {
 	switch name {
 	case "for", "if", "in", "true", "false", "null":
 	default:
-		if hclsyntax.ValidIdentifier(name) {
+		if hclsyntax.ValidIdentifier(name) && !strings.Contains(name, "\ufeff") { // a byte order mark is no letter to the parser
 			return name
 		}
 	}
