@@ -61,7 +61,9 @@ func (s *Site) work(keepGoing bool, do func(h *Host) (setup.Report, error)) []Ou
 		o := &outcomes[at[h.Name]]
 		o.Host = h.Name
 		if h.Err != nil || failed.Load() && !keepGoing {
-			o.Err, o.Skipped = h.Err, h.Err == nil
+			if o.Err, o.Skipped = h.Err, h.Err == nil; o.Err != nil {
+				o.Error = o.Err.Error()
+			}
 			return
 		}
 		began := time.Now()
@@ -70,6 +72,7 @@ func (s *Site) work(keepGoing bool, do func(h *Host) (setup.Report, error)) []Ou
 		if o.Err != nil {
 			failed.Store(true)
 			h.Err = o.Err
+			o.Error = o.Err.Error()
 		}
 	})
 	return outcomes
