@@ -21,8 +21,14 @@ type keys struct {
 	// prompt asks for a passphrase; nil: there is nobody to ask.
 	prompt func(ctx context.Context, question string) (string, error)
 	mu     sync.Mutex
-	files  map[string]ssh.Signer
+	files  map[string]keyFile
 	agents map[string]*agentConn
+}
+
+// keyFile is what came of a file.
+type keyFile struct {
+	signer ssh.Signer
+	err    error // a passphrase is asked for once, also where it is not right
 }
 
 // agentConn is a connection to an agent that does not wait for its answer for ever.
@@ -111,13 +117,26 @@ func certify(path string, signer ssh.Signer) (ssh.Signer, error) {
 	return ssh.NewCertSigner(cert, signer)
 }
 
-// file reads a private key, and asks for its passphrase once.
+// file is the private key in a file.
 func (k *keys) file(ctx context.Context, path string) (ssh.Signer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s := k.files[path]; s != nil {
-		return s, nil
+	f, again := k.files[path]
+	if again {
+		return f.signer, f.err
 	}
+	f.signer, f.err = k.read(ctx, path)
+	if ctx.Err() == nil && !errors.Is(f.err, fs.ErrNotExist) {
+		if k.files == nil {
+			k.files = map[string]keyFile{}
+		}
+		k.files[path] = f
+	}
+	return f.signer, f.err
+}
+
+// read decrypts a private key, where it has to be.
+func (k *keys) read(ctx context.Context, path string) (ssh.Signer, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -136,10 +155,6 @@ func (k *keys) file(ctx context.Context, path string) (ssh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", path, err)
 	}
-	if k.files == nil {
-		k.files = map[string]ssh.Signer{}
-	}
-	k.files[path] = signer
 	return signer, nil
 }
 

@@ -109,10 +109,15 @@ func (a *attempt) judge(key ssh.PublicKey) error {
 		return fmt.Errorf("%w in %s; it shows %s %s: compare it with the host's and run: ssh-keyscan -p %d %s >> %s",
 			err, file, key.Type(), ssh.FingerprintSHA256(key), a.s.Port, a.s.host, file)
 	}
-	if err := learn(file, a.s.name(), key); err != nil {
+	kept, err := learn(file, a.s.name(), key)
+	if err != nil {
 		return fmt.Errorf("keep the key: %w", err)
 	}
-	a.d.options.Tell(a.host, fmt.Sprintf("its key %s is new and was added to %s", ssh.FingerprintSHA256(key), file))
+	what := "was added to " + file
+	if !kept {
+		what = "is not kept: " + file + " is no file"
+	}
+	a.d.options.Tell(a.host, fmt.Sprintf("its key %s is new and %s", ssh.FingerprintSHA256(key), what))
 	return nil
 }
 

@@ -178,7 +178,7 @@ func TestLearn(t *testing.T) {
 			k := key(t)
 			keys[name] = k
 			all.Go(func() {
-				if err := learn(file, name, k); err != nil {
+				if kept, err := learn(file, name, k); err != nil || !kept {
 					t.Error(err)
 				}
 			})
