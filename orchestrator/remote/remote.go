@@ -14,8 +14,10 @@ import (
 // Conn is a host. Its methods may be called at the same time. What a method does
 // ends with its context, also when the host no longer answers.
 type Conn interface {
-	// Run executes a command and waits for its end. The error is an *ExitError where
-	// the command ended badly, and ErrUnknown where the connection was lost first.
+	// Run executes a command and waits for its end, not for what it leaves behind. The
+	// error is an *ExitError where the command ended badly, ErrUnreachable where the
+	// connection was lost before it began, and ErrUnknown where it was lost since. A
+	// command whose context ends is ended with what it has started.
 	Run(ctx context.Context, c Command) error
 	// Push makes the file that f describes, unless it is there with the same content,
 	// and reports whether it had to. Whoever reads the path finds the old file or the new one, never a part.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -81,85 +80,6 @@ func output(t testing.TB, c remote.Conn, args ...string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(out.String())
-}
-
-func TestHost(t *testing.T) {
-	l := up(t, lab.Options{Hosts: 1})
-	host := spec.Host{Name: "n1", Address: l.Hosts[0].Address.String(), SSH: block(l)}
-	c := dial(t, dialer(t), host)
-
-	if got := output(t, c, "printf", "%s|", "a b", "it's", "", `$HOME "x"`); got != `a b|it's||$HOME "x"|` {
-		t.Errorf("arguments became %q", got)
-	}
-	var echoed bytes.Buffer
-	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-	if err := c.Run(t.Context(), remote.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(big), Stdout: &echoed}); err != nil || !bytes.Equal(echoed.Bytes(), big) {
-		t.Errorf("%d of %d bytes came back, %v", echoed.Len(), len(big), err)
-	}
-
-	err := c.Run(t.Context(), remote.Command{Args: []string{"sh", "-c", "echo why >&2; exit 7"}})
-	var bad *remote.ExitError
-	if !errors.As(err, &bad) || bad.Status != 7 || bad.Stderr != "why" {
-		t.Errorf("a command that fails: %v", err)
-	}
-	if err := c.Run(t.Context(), remote.Command{Args: []string{"sh", "-c", "kill -9 $$"}}); !errors.As(err, &bad) || bad.Signal != "KILL" {
-		t.Errorf("a command that is killed: %v", err)
-	}
-
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	began := time.Now()
-	err = c.Run(ctx, remote.Command{Args: []string{"sh", "-c", "sleep 100 & sleep 100; true"}})
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 5*time.Second {
-		t.Errorf("a command that is not waited for: %v after %v", err, time.Since(began))
-	}
-	if left := output(t, c, "sh", "-c", "ps -e -o args= | grep -c '^sleep' || true"); left != "0" {
-		t.Errorf("%s of its processes are left", left)
-	}
-
-	var sessions sync.WaitGroup
-	for range 30 { // sshd allows ten at a time
-		sessions.Go(func() {
-			if err := c.Run(t.Context(), remote.Command{Args: []string{"true"}}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	sessions.Wait()
-}
-
-func TestPush(t *testing.T) {
-	l := up(t, lab.Options{Hosts: 1})
-	c := dial(t, dialer(t), spec.Host{Name: "n1", Address: l.Hosts[0].Address.String(), SSH: block(l)})
-	content := bytes.Repeat([]byte("x"), 3<<20)
-	for i, want := range []bool{true, false} {
-		changed, err := c.Push(t.Context(), remote.File{Path: "/opt/new folder/it's", Mode: 0o755, Content: bytes.NewReader(content)})
-		if err != nil || changed != want {
-			t.Errorf("push %d: changed %v, %v", i+1, changed, err)
-		}
-	}
-	if got := output(t, c, "stat", "-c", "%s %a", "/opt/new folder/it's"); got != fmt.Sprintf("%d 755", len(content)) {
-		t.Errorf("the file is %s", got)
-	}
-	if _, err := c.Push(t.Context(), remote.File{Path: "/opt", Mode: 0o644, Content: strings.NewReader("x")}); err == nil || !strings.Contains(err.Error(), "folder") {
-		t.Errorf("a folder is in the way: %v", err)
-	}
-	if _, err := c.Push(t.Context(), remote.File{Path: "/opt/a", Mode: 0o644, Content: strings.NewReader("x"), SHA256: strings.Repeat("0", 64)}); err == nil || !strings.Contains(err.Error(), "SHA-256") {
-		t.Errorf("content that is changed on the way: %v", err)
-	}
-	if got := output(t, c, "sh", "-c", "ls -A /opt"); strings.Contains(got, ".ainur") || strings.Contains(got, "a\n") {
-		t.Errorf("left in the folder: %s", got)
-	}
-}
-
-func TestDial(t *testing.T) {
-	l := up(t, lab.Options{Hosts: 1})
-	c := dial(t, dialer(t), spec.Host{Name: "n1", Address: l.Hosts[0].Address.String(), SSH: block(l)})
-	conn, err := c.Dial(t.Context(), "tcp", "127.0.0.1:22")
-	if err != nil {
-		t.Skip(err) // sshd listens at its own address alone
-	}
-	defer conn.Close()
 }
 
 // Hosts behind a bastion share one connection to it.
