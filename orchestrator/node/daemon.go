@@ -50,8 +50,8 @@ type record struct {
 	Exit    *Exit  `json:"exit,omitempty"`
 }
 
-// start starts the task in its folder dir/NAME, in a process group of its own, so
-// that Ctrl-C on a terminal reaches us alone.
+// start starts the task in its folder dir/NAME, in a session of its own: Ctrl-C on a
+// terminal reaches us alone, and nothing that it starts can type there.
 func start(executable, dir string, t Task) (*daemon, error) {
 	own := filepath.Join(dir, t.Name)
 	if err := os.MkdirAll(own, 0o700); err != nil {
@@ -70,7 +70,7 @@ func start(executable, dir string, t Task) (*daemon, error) {
 	}
 	cmd := exec.Command(executable, args...)
 	cmd.Env = append(os.Environ(), t.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	log, err := os.Create(d.path + ".log")
 	if err != nil {
 		return nil, err

@@ -55,10 +55,11 @@ func (c *child) do(what string, call uintptr, args ...any) {
 	c.steps = append(c.steps, s)
 }
 
-// begin adds the first steps: a process group, and these files as the only descriptors,
+// begin adds the first steps: a session without a terminal, into which a function
+// could type, and these files as the only descriptors,
 // from 0 on.
 func (c *child) begin(files []*os.File) {
-	c.do("make a process group", unix.SYS_SETPGID, 0, 0)
+	c.do("make a session", unix.SYS_SETSID)
 	for i, f := range files {
 		if int(f.Fd()) == i {
 			c.do("keep a descriptor", unix.SYS_FCNTL, f, unix.F_SETFD, 0)

@@ -105,7 +105,7 @@ func newRoot(at string, s rootSpec) (namespace *os.File, err error) {
 }
 
 // devices are all that a sandbox has.
-var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
+var devices = []string{"null", "zero", "full", "random", "urandom"}
 
 func (s rootSpec) make(at string) (*os.File, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
@@ -46,9 +47,21 @@ var filter = sync.OnceValues(func() ([]unix.SockFilter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seccomp filter: %w", err)
 	}
-	out := make([]unix.SockFilter, len(raw))
-	for i, r := range raw {
-		out[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	native, ok := auditArchitecture[runtime.GOARCH]
+	if !ok {
+		return nil, fmt.Errorf("seccomp filter: the architecture %s has no number here", runtime.GOARCH)
+	}
+	// System calls of another architecture, which have other numbers, pass the library's filter.
+	out := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 4}, // arch of struct seccomp_data
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: native},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_KILL_PROCESS},
+	}
+	for _, r := range raw {
+		out = append(out, unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K})
 	}
 	return out, nil
 })
+
+// auditArchitecture is what the kernel calls an architecture in struct seccomp_data.
+var auditArchitecture = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}

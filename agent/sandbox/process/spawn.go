@@ -101,7 +101,7 @@ func dropCapabilities() error {
 
 // attributes of a process with namespaces of its own, or without.
 func attributes(namespaces bool) *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if !namespaces {
 		return a
 	}
