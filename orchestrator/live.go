@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -49,20 +50,23 @@ func Local(exp *spec.Experiment, here *node.Supervisor, store *oci.Store, code m
 }
 
 // Leftovers removes those of each run of s: whoever holds it knows that they have
-// ended without cleaning up.
+// ended without cleaning up. What cannot be removed, because a daemon that has to
+// do it does not answer, stays for the next time, and its error is among those joined.
 func Leftovers(ctx context.Context, s *node.Supervisor, tell func(run string, removed []string)) error {
 	runs, err := s.Runs()
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, run := range runs {
 		removed, err := s.Forget(ctx, run.ID)
 		if err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("%w; its folder stays: %s", err, filepath.Join(s.Dir, "runs", run.ID)))
+			continue
 		}
 		tell(run.ID, removed)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Reclaimed says what Leftovers removed of a run.

@@ -129,12 +129,13 @@ func executeLive(left *result.Run) executor {
 
 // siteHere is this host, without what killed runs have left, and with the code of exp.
 func siteHere(ctx context.Context, exp *spec.Experiment, here *node.Supervisor, o orchestrator.Options) (orchestrator.Site, error) {
-	if err := orchestrator.Leftovers(ctx, here, func(run string, removed []string) {
+	err := orchestrator.Leftovers(ctx, here, func(run string, removed []string) {
 		if o.Progress != nil {
 			o.Progress(orchestrator.Reclaimed(run, removed))
 		}
-	}); err != nil {
-		return orchestrator.Site{}, err
+	})
+	if err != nil && o.Progress != nil { // it is in nobody's way
+		o.Progress(orchestrator.Progress{Stage: orchestrator.Reclaiming, Message: err.Error()})
 	}
 	store := images()
 	code, err := orchestrator.Build(ctx, exp, store)

@@ -401,6 +401,27 @@ func TestEverythingKilled(t *testing.T) {
 	}
 }
 
+// What a killed run left with a daemon that is gone is in nobody's way.
+func TestLeftoversOfADaemon(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, single("1s"))
+	dir := filepath.Join(l.state(), "runs", "01AAAA")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	workers := `[{"name": "w", "isolation": "containerd", "container": {"socket": "/nowhere/containerd.sock"}}]`
+	if err := os.WriteFile(filepath.Join(dir, "workers.json"), []byte(workers), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := l.ainur(t.Context(), "run").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "/nowhere/containerd.sock") || !strings.Contains(string(out), dir) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 // A run that was killed goes on with what is left of it, and one that is complete does not.
 func TestResume(t *testing.T) {
 	t.Parallel()

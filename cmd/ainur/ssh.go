@@ -127,7 +127,8 @@ func (c *cli) sshCommand() *cobra.Command {
 // jumping is a host for ssh -F, with the bastions that it is behind reached by the
 // same keys.
 func jumping(h spec.Host) string {
-	text := stanzas([]spec.Host{h})
+	var text strings.Builder
+	text.WriteString(stanzas([]spec.Host{h}))
 	for _, jump := range h.SSH.ProxyJump {
 		name := jump[strings.LastIndex(jump, "@")+1:]
 		if host, _, ok := strings.Cut(name, ":"); ok {
@@ -138,9 +139,9 @@ func jumping(h spec.Host) string {
 		}
 		b := spec.Host{Name: name, Address: name, SSH: h.SSH}
 		b.SSH.ProxyJump, b.SSH.User, b.SSH.Port = nil, "", 0
-		text += stanzas([]spec.Host{b})
+		text.WriteString(stanzas([]spec.Host{b}))
 	}
-	return text
+	return text.String()
 }
 
 // shell becomes the ssh of this machine, with a configuration, until that ends.
