@@ -96,6 +96,12 @@ func become() error {
 	if _, ok := os.LookupEnv(builtinEnv); ok {
 		return nil
 	}
+	if socket != launchFD { // which may be Go's: nothing of Go's runs from here on
+		syscall.CloseOnExec(int(socket))
+		if err := errors.Join(syscall.Dup3(int(socket), launchFD, 0), os.Setenv(wire.FD, strconv.Itoa(launchFD))); err != nil {
+			return err
+		}
+	}
 	path := filepath.Join(os.Getenv("AINUR_CODE"), Executable)
 	err = ExecError(syscall.Exec(path, []string{path}, os.Environ()))
 	return errors.Join(err, conn.Write(wire.StartError, 0, []byte(err.Error())))

@@ -37,7 +37,7 @@ type coldFlags struct {
 
 func (c *cli) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure what this host can do", Args: args(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(c.benchColdCommand(), c.benchFunctionsCommand(), c.benchSSHCommand())
+	cmd.AddCommand(c.benchColdCommand(), c.benchFunctionsCommand())
 	return cmd
 }
 
@@ -87,6 +87,8 @@ func techniques(kind, function string, cells int) []spec.Container {
 		return []spec.Container{{Network: "none"}}
 	case kind == "containerd":
 		return []spec.Container{{OCIRuntime: "runc"}, {OCIRuntime: "runc", StemCells: cells}, {OCIRuntime: "crun"}, {OCIRuntime: "crun", StemCells: cells}}
+	case kind == "docker" && os.Getuid() == 0:
+		return []spec.Container{{}, {StemCells: cells}}
 	default:
 		return []spec.Container{{}}
 	}

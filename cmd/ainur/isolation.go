@@ -29,7 +29,7 @@ func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store 
 	case "containerd":
 		return containerd.New(ctx, containerd.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Memory: w.Memory, Log: log})
 	case "docker":
-		return docker.New(docker.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Log: log})
+		return docker.New(docker.Options{Socket: w.Container.Socket, Dir: dir, RunID: runID, Container: w.Container, Store: store, Memory: w.Memory, Log: log})
 	case "wasm":
 		return wasm.New(wasm.Options{CacheDir: filepath.Join(filepath.Dir(oci.DefaultDir()), "wasm"), Log: log})
 	default:

@@ -153,7 +153,7 @@ var platform = []*Block{
 					Type: "pool", Once: true, Doc: "What is made ahead for containers to come.",
 					Attrs: []Attr{
 						{Name: "namespaces", Type: whole(0, 10_000), Default: "0", Doc: "network namespaces, with network bridge"},
-						{Name: "stem_cells", Type: whole(0, 10_000), Default: "0", Doc: "of isolation containerd, and process as root: sandboxes of no function yet, for each runtime and image; with zygote, forks of each that wait"},
+						{Name: "stem_cells", Type: whole(0, 10_000), Default: "0", Doc: "of isolation containerd, and of process and docker as root: sandboxes of no function yet, for each runtime and image; with zygote, forks of each that wait"},
 					},
 				}},
 			},

@@ -130,7 +130,7 @@ type Container struct {
 	OCIRuntime  string `json:"oci_runtime,omitempty"` // containerd: "runc" or "crun", "" is the first that is installed of crun and runc; docker: one of the daemon's, "" is its default
 	Snapshotter string `json:"snapshotter,omitempty"` // containerd: "" is overlayfs
 	Namespaces  int    `json:"namespaces,omitempty"`  // network namespaces kept ready, with network "bridge"
-	StemCells   int    `json:"stem_cells,omitempty"`  // process as root and containerd: sandboxes kept ready that become of any function with the same runtime and image; with Zygote, forks of each zygote
+	StemCells   int    `json:"stem_cells,omitempty"`  // containerd, and process and docker as root: sandboxes kept ready that become of any function with the same runtime and image; with Zygote, forks of each zygote
 	Creations   int    `json:"creations,omitempty"`   // made at a time; 0 is as many as pay
 }
 

@@ -3,7 +3,6 @@ package containerd
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -67,17 +66,8 @@ func (i *Isolation) fromCell(c sandbox.Config) *box {
 	if !ok {
 		return nil
 	}
-	b, ok := i.cells.Take(k)
-	if !ok {
-		return nil
-	}
-	err := b.bind(c)
-	if err == nil {
-		return b
-	}
-	err = errors.Join(err, b.Remove())
-	i.options.Log.Warn("a stem cell is not fit", slog.String("sandbox", c.ID), slog.Any("error", err))
-	return nil
+	b, _ := i.cells.Become(k, func(b *box) error { return b.bind(c) })
+	return b
 }
 
 // Settle returns when all is made ahead that can be.

@@ -31,12 +31,15 @@ type box struct {
 	id        string // of the container, "" while it is not known
 	listener  *link.Listener
 	protocol  link.Protocol
+	stdout    link.Output
 	stderr    link.Output
 	attached  *client.HijackedResponse // what the container prints; nil before it is
 	seen      <-chan struct{}          // closed by the marker of Ilúvatar's servers
 	printed   chan struct{}            // closed when it prints no more
 	cgroup    resource.Cgroup
 	opened    bool // the cgroup was
+	pid       int  // of a cell, 0 of others
+	counted   bool // its memory is, among that of sandboxes
 	life      sync.WaitGroup
 	stop      context.CancelFunc // stops waiting for the end of the container
 	status    int64              // of its end, set before done is closed
@@ -104,8 +107,8 @@ func (b *box) attach(ctx context.Context) error {
 		return fmt.Errorf("attach to container: %w", err)
 	}
 	b.attached = &attached.HijackedResponse
-	b.stderr.To = b.config.Stderr
-	stdout, stderr := link.NewMarkers(&link.Output{To: b.config.Stdout}, &b.stderr)
+	b.stdout.To, b.stderr.To = b.config.Stdout, b.config.Stderr
+	stdout, stderr := link.NewMarkers(&b.stdout, &b.stderr)
 	b.seen = stdout.Seen
 	b.life.Go(func() {
 		_, _ = stdcopy.StdCopy(stdout, stderr, attached.Reader) // how the stream ended tells nothing
@@ -179,9 +182,8 @@ func (b *box) ready(ctx context.Context) error {
 			b.protocol = link.NewHTTP(net.JoinHostPort(address, strconv.Itoa(common.IluvatarPort)), b.seen, b.done, b.ended)
 		}
 	default:
-		var conn net.Conn
-		if conn, err = b.listener.Accept(ctx, b.done, b.ended); err == nil {
-			b.protocol = link.NewFrames(conn, b.ended)
+		if b.protocol == nil {
+			_, err = b.connected(ctx)
 		}
 	}
 	if err == nil {
@@ -192,6 +194,17 @@ func (b *box) ready(ctx context.Context) error {
 		e.Message += b.stderr.LastWords()
 	}
 	return err
+}
+
+// connected waits until the container has connected.
+func (b *box) connected(ctx context.Context) (*link.Frames, error) {
+	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	if err != nil {
+		return nil, err
+	}
+	frames := link.NewFrames(conn, b.ended)
+	b.protocol = frames
+	return frames, nil
 }
 
 // address is where the container is reached in the daemon's network.
@@ -285,6 +298,9 @@ func (b *box) Remove() error {
 		}
 		if b.opened {
 			errs = append(errs, b.cgroup.Remove())
+		}
+		if b.counted {
+			b.isolation.cells.Ended(b.config.Function.Memory)
 		}
 		b.removeErr = errors.Join(append(errs, os.RemoveAll(b.home))...)
 	})

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -23,6 +24,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/stem"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -34,6 +36,7 @@ type Options struct {
 	Log       *slog.Logger
 	Container spec.Container
 	Store     *oci.Store // has the images; nil: no function may have one
+	Memory    spec.Bytes // for sandboxes; bounds what is made ahead, 0 does not
 }
 
 // DefaultSocket is where the daemon listens when nothing says otherwise.
@@ -60,6 +63,9 @@ type Isolation struct {
 	cpus        int              // of the daemon's host
 	cgroups     resource.Cgroups // those of the containers, where the daemon lets us choose them
 	parent      string           // of them, for the daemon; "" when it does not
+	cells       *stem.Pool[*box] // nil: none are made ahead
+	binder      *stem.Binder     // nil without cells
+	cellsMade   atomic.Int64
 	limitations []string
 	closing     sync.Once
 	closeErr    error
@@ -115,7 +121,7 @@ func New(o Options) (_ *Isolation, err error) {
 	} else {
 		i.limitations = append(i.limitations, "memory and processor time in use are not measured: the docker daemon has cgroups made by "+info.CgroupDriver)
 	}
-	return i, os.MkdirAll(i.homes(), 0o755)
+	return i, errors.Join(os.MkdirAll(i.homes(), 0o755), i.openCells())
 }
 
 const homePrefix = "docker-"
@@ -129,13 +135,23 @@ func (i *Isolation) Limitations() []string { return i.limitations }
 // Prepare loads the function's image.
 func (i *Isolation) Prepare(ctx context.Context, c sandbox.Config) error {
 	_, err := i.images.load(ctx, c.Image, c.Function.Image != "")
+	if k, ok := i.cellsFor(c); ok && err == nil {
+		i.cells.Keep(k)
+	}
 	return err
 }
 
 // Create starts a container and waits until it is ready.
 func (i *Isolation) Create(ctx context.Context, c sandbox.Config) (sandbox.Sandbox, error) {
-	b := newBox(i, c)
-	err := b.start(ctx)
+	i.cells.Begin(c.Function.Memory)
+	defer i.cells.Started()
+	b := i.fromCell(c)
+	var err error
+	if b == nil {
+		b = newBox(i, c)
+		err = b.start(ctx)
+	}
+	b.counted = true
 	if err == nil {
 		err = b.ready(ctx)
 	}
@@ -262,7 +278,7 @@ func (i *Isolation) thaw(id string) {
 // sandboxes must have been removed.
 func (i *Isolation) Close() error {
 	i.closing.Do(func() {
-		errs := []error{i.images.close()}
+		errs := []error{i.cells.Close(), i.binder.Close(), i.images.close()}
 		if i.parent != "" {
 			errs = append(errs, i.cgroups.Remove())
 		}

@@ -34,12 +34,12 @@ func churn() {
 	_, err := fmt.Sscan(os.Getenv(churnEnv), &socket, &runID, &dir, &folder, &image, &code)
 	var i *docker.Isolation
 	if err == nil {
-		i, err = docker.New(docker.Options{Socket: socket, Dir: dir, RunID: runID, Store: oci.Open(folder), Log: slog.New(slog.DiscardHandler)})
+		i, err = docker.New(docker.Options{Socket: socket, Dir: dir, RunID: runID, Store: oci.Open(folder), Container: spec.Container{StemCells: 1}, Log: slog.New(slog.DiscardHandler)})
 	}
 	if err != nil {
 		panic(err)
 	}
-	sandboxtest.Churn(i, sandbox.Config{Code: code, Image: image, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
+	sandboxtest.Churn(sandboxtest.Ahead{Isolation: i}, sandbox.Config{Code: code, Image: image, Function: spec.Function{Name: "f", Runtime: "python3", Memory: 64 * spec.MiB, MilliCPU: 1000}})
 }
 
 // Of 100 cold starts, of agents that were killed in the middle of anything, nothing

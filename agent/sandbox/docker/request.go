@@ -9,6 +9,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	common "github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 // request says what container to make for c from an image, with the folder run for
@@ -36,8 +37,8 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 	pids := int64(common.PIDs)
 	host := &container.HostConfig{
 		Mounts:         mounts,
-		Tmpfs:          map[string]string{"/tmp": fmt.Sprintf("exec,mode=1777,size=%d", f.Memory)}, // it counts as memory of the container
-		ShmSize:        int64(f.Memory),                                                            // this too
+		Tmpfs:          map[string]string{"/tmp": fmt.Sprintf("exec,mode=1777,size=%d", max(f.Memory, spec.MiB))}, // it counts as memory of the container
+		ShmSize:        int64(f.Memory),                                                                           // this too
 		LogConfig:      container.LogConfig{Type: "none"},
 		NetworkMode:    container.NetworkMode(i.network()),
 		Runtime:        o.OCIRuntime,

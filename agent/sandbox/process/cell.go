@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
@@ -70,17 +69,8 @@ func (i *Isolation) fromCell(c sandbox.Config) *box {
 	if !ok {
 		return nil
 	}
-	b, ok := i.cells.Take(k)
-	if !ok {
-		return nil
-	}
-	err := b.bind(c)
-	if err == nil {
-		return b
-	}
-	err = errors.Join(err, b.Remove())
-	i.options.Log.Warn("a stem cell is not fit", slog.String("sandbox", c.ID), slog.Any("error", err))
-	return nil
+	b, _ := i.cells.Become(k, func(b *box) error { return b.bind(c) })
+	return b
 }
 
 // Settle returns when all is made ahead that can be.

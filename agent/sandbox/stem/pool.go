@@ -118,6 +118,21 @@ func (p *Pool[C]) Take(k Kind[C]) (cell C, ok bool) {
 	return cell, ok
 }
 
+// Become is Take of a cell that bind makes a sandbox. One of which it cannot is removed.
+func (p *Pool[C]) Become(k Kind[C], bind func(C) error) (cell C, ok bool) {
+	if cell, ok = p.Take(k); !ok {
+		return cell, false
+	}
+	err := bind(cell)
+	if err == nil {
+		return cell, true
+	}
+	err = errors.Join(err, cell.Remove())
+	p.options.Log.Warn("a stem cell is not fit", slog.String("kind", k.Name), slog.Any("error", err))
+	var none C
+	return none, false
+}
+
 // pop takes the cell that has waited longest.
 func (p *Pool[C]) pop(k *kind[C]) C {
 	w := k.waiting[0]
