@@ -21,7 +21,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## the one static binary, .bin/ainur
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ainur ./cmd/ainur
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ainur ./cmd/ainur
 
 .PHONY: quickstart
 quickstart: build ## a real experiment on this machine, with Go alone
