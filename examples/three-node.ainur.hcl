@@ -65,11 +65,11 @@ function "hello" {
   }
 }
 
-load "minute" {
+load "steady" {
   target    = balancer.lb
   call      = function.hello
-  warmup    = "5s"
-  duration  = "60s"
+  warmup    = "2s"
+  duration  = "12s"
   lag_limit = "100ms" # hosts of a lab share the processors of one machine
 
   arrival "poisson" {
@@ -82,12 +82,12 @@ experiment "three_node" {
   cluster  = cluster.lab
   workers  = worker.pool
   balancer = balancer.lb
-  load     = load.minute
-  repeat   = 1
+  load     = load.steady
+  repeat   = 5
   seed     = 7
 }
 
 assert "no_errors" {
-  that  = load.minute.errors.ratio == 0
+  that  = load.steady.errors.ratio == 0
   error = "Some calls failed; see ainur logs."
 }
