@@ -88,7 +88,9 @@ func Conduct(ctx context.Context, dir string, job Job, attempt int, store *oci.S
 	}
 	l := &live{Site: site, run: job.Run, attempt: attempt, progress: x.progress}
 	x.engine = l
-	if err = errors.Join(l.tidy(ctx, hosts), l.announce(ctx, x.exp)); err == nil {
+	first, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer within %v", startTimeout))
+	defer cancel()
+	if err = errors.Join(l.tidy(first, hosts), l.announce(first, x.exp)); err == nil {
 		err = x.conduct(ctx, hosts)
 	}
 	return errors.Join(err, closeHosts(), run.Close())

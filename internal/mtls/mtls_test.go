@@ -47,7 +47,7 @@ func authority(t *testing.T) *Authority {
 // Hosts of one deployment reach one another, and nobody else does.
 func TestLoad(t *testing.T) {
 	ours, theirs := authority(t), authority(t)
-	server, _, err := Load(folder(t, ours, "127.0.0.1"))
+	server, _, err := Load(folder(t, ours, "n1")) // which is reached at an address here
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +55,16 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	impostor, _, err := Load(folder(t, theirs, "127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := grpc.NewServer(grpc.Creds(server))
 	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	defer s.Stop()
 	go func() { _ = s.Serve(listener) }()
-	check := func(creds credentials.TransportCredentials) error {
-		conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(creds))
+	check := func(at net.Listener, creds credentials.TransportCredentials) error {
+		conn, err := grpc.NewClient(at.Addr().String(), grpc.WithTransportCredentials(creds))
 		if err != nil {
 			return err
 		}
@@ -69,6 +73,14 @@ func TestLoad(t *testing.T) {
 		_, err = grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 		return errors.Join(err, conn.Close())
 	}
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirServer := grpc.NewServer(grpc.Creds(impostor))
+	grpc_health_v1.RegisterHealthServer(theirServer, health.NewServer())
+	defer theirServer.Stop()
+	go func() { _ = theirServer.Serve(other) }()
 	for name, tt := range map[string]struct {
 		dir  string
 		want bool
@@ -81,8 +93,11 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := check(creds); (err == nil) != tt.want {
+		if err := check(listener, creds); (err == nil) != tt.want {
 			t.Errorf("%s: %v, want success %v", name, err, tt.want)
+		}
+		if err := check(other, creds); err == nil && name == "another host of the deployment" {
+			t.Errorf("%s takes a server of another deployment", name)
 		}
 	}
 }
