@@ -5,33 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/ainur-faas/ainur/orchestrator/node"
+	"github.com/ainur-faas/ainur/orchestrator/result"
 )
-
-// clockSample is a line of env/clocks.jsonl: the clock of a host is Offset ahead of
-// that of the controller, give or take Error.
-type clockSample struct {
-	Time   time.Time     `json:"t"` // of the controller
-	Host   string        `json:"host"`
-	Offset time.Duration `json:"offset_ns"`
-	Error  time.Duration `json:"error_ns"`
-}
 
 // clockPause is between two looks at the clocks while a run goes on.
 const clockPause = time.Minute
 
 // watchClocks compares the clocks of hosts with this one's, at once, each minute and
-// when it is told to end, and writes them below the result directory.
-func watchClocks(ctx context.Context, dir string, hosts map[string]*node.Client) (end func() error, err error) {
-	if err := os.MkdirAll(filepath.Join(dir, "env"), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "env", "clocks.jsonl"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+// when it is told to end, and keeps them with the run.
+func watchClocks(ctx context.Context, run *result.Run, hosts map[string]*node.Client) (end func() error, err error) {
+	f, err := run.AppendClocks()
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +29,7 @@ func watchClocks(ctx context.Context, dir string, hosts map[string]*node.Client)
 			if sampled != nil {
 				continue // what is wrong with the host, whoever works with it says
 			}
-			err = errors.Join(err, lines.Encode(clockSample{time.Now().UTC(), name, offset, within}))
+			err = errors.Join(err, lines.Encode(result.Clock{Time: time.Now().UTC(), Host: name, Offset: offset, Error: within}))
 		}
 		return err
 	}

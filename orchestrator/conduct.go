@@ -98,7 +98,7 @@ func Conduct(ctx context.Context, dir string, job Job, attempt int, store *oci.S
 
 // conduct executes what is left, with an eye on the clocks.
 func (x *execution) conduct(ctx context.Context, hosts map[string]*node.Client) error {
-	end, err := watchClocks(context.WithoutCancel(ctx), x.run.Dir, hosts)
+	end, err := watchClocks(context.WithoutCancel(ctx), x.run, hosts)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/image/push"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/digest"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 	"github.com/ainur-faas/ainur/orchestrator/plan"
 	"github.com/ainur-faas/ainur/orchestrator/result"
@@ -290,7 +290,7 @@ const partial = ".partial"
 // fetch makes path the file f of a host. What was there of it already is not sent
 // again. A file that is locked is written in place.
 func fetch(ctx context.Context, from node.Host, run string, f node.File, path string) error {
-	if sum, err := fileSHA256(path); err == nil && sum == f.SHA256 {
+	if sum, err := digest.File(path); err == nil && sum == f.SHA256 {
 		if err := os.Remove(path + partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -311,7 +311,7 @@ func fetch(ctx context.Context, from node.Host, run string, f node.File, path st
 		if err := errors.Join(err, part.Close()); err != nil {
 			return err
 		}
-		sum, err := fileSHA256(path + partial)
+		sum, err := digest.File(path + partial)
 		if err != nil {
 			return err
 		}
@@ -338,19 +338,6 @@ func settle(path string) error {
 		return err
 	}
 	return errors.Join(os.WriteFile(path, content, 0o644), os.Remove(path+partial))
-}
-
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // elsewhere is the engine of a run that another host executes.

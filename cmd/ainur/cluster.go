@@ -21,17 +21,21 @@ import (
 // hostsOf connects to the hosts of an experiment, and adds what they are to known. It
 // is nil where this is the only one.
 func (c *cli) hostsOf(ctx context.Context, m *hcl.Module, experiment string, known map[string]spec.Facts) (*testbed, error) {
-	clusters, diags := m.Clusters(experiment)
-	if diags.HasErrors() {
-		c.diags = append(c.diags, diags...)
-		return nil, errSpec
+	clusters, err := c.clusters(m, experiment)
+	if err != nil {
+		return nil, err
 	}
 	if !slices.ContainsFunc(clusters, func(cluster spec.Cluster) bool {
 		return slices.ContainsFunc(cluster.Hosts, func(h spec.Host) bool { return h.Connection != "local" })
 	}) {
 		return nil, nil
 	}
-	s, err := c.connect(ctx, m, known, &clusterFlags{experiment: experiment, lockWait: lockWait}, true)
+	flags := &clusterFlags{experiment: experiment, lockWait: lockWait}
+	cluster, err := chosen(clusters, flags)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.connect(ctx, m, cluster, known, flags, true)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +63,6 @@ func (c *cli) left(exp *spec.Experiment) *result.Run {
 
 // prepare brings the hosts to what is desired, unless noUp says that they are.
 func (c *cli) prepare(ctx context.Context, s *testbed, exp *spec.Experiment, noUp bool) error {
-	if err := s.Failed(); err != nil {
-		return hostError(err)
-	}
 	p, err := s.Plan(exp, time.Now())
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
 	"github.com/ainur-faas/ainur/orchestrator/remote/ssh"
@@ -55,11 +54,7 @@ type said struct {
 }
 
 func (c *cli) exec(ctx context.Context, path string, f *clusterFlags, command remote.Command) (err error) {
-	m, ok := c.load([]string{path}, hcl.Options{})
-	if !ok {
-		return errSpec
-	}
-	cluster, err := c.cluster(m, f)
+	cluster, err := c.reachable([]string{path}, f)
 	if err != nil {
 		return err
 	}

@@ -27,13 +27,14 @@ func (c *cli) sshConfigCommand() *cobra.Command {
 		Example: "  ainur ssh-config > hosts && rsync -e 'ssh -F hosts' w1:log .",
 		Args:    args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			hosts, err := c.reachable(args, &f)
+			cluster, err := c.reachable(args, &f)
 			if err != nil {
 				return err
 			}
-			c.data = map[string]any{"config": stanzas(hosts)}
+			config := stanzas(cluster.Hosts)
+			c.data = map[string]any{"config": config}
 			if c.output == "table" {
-				_, err = fmt.Fprint(c.stdout, stanzas(hosts))
+				_, err = fmt.Fprint(c.stdout, config)
 			}
 			return err
 		},
@@ -42,14 +43,13 @@ func (c *cli) sshConfigCommand() *cobra.Command {
 	return cmd
 }
 
-// reachable is the hosts of a cluster that are reached over SSH.
-func (c *cli) reachable(args []string, f *clusterFlags) ([]spec.Host, error) {
+// reachable is the cluster, with those of its hosts that are reached over SSH.
+func (c *cli) reachable(args []string, f *clusterFlags) (spec.Cluster, error) {
 	m, ok := c.load(args, hcl.Options{})
 	if !ok {
-		return nil, errSpec
+		return spec.Cluster{}, errSpec
 	}
-	cluster, err := c.cluster(m, f)
-	return cluster.Hosts, err
+	return c.cluster(m, f)
 }
 
 // stanzas is hosts for ssh -F. What the configuration of OpenSSH decides is left to it.
@@ -108,10 +108,11 @@ func (c *cli) sshCommand() *cobra.Command {
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f.limit = args[0]
-			hosts, err := c.reachable([]string{file}, &f)
+			cluster, err := c.reachable([]string{file}, &f)
 			if err != nil {
 				return err
 			}
+			hosts := cluster.Hosts
 			if len(hosts) != 1 {
 				return exit(exitUsage, fmt.Errorf("%q is %s, want one", args[0], counted(len(hosts), "host")))
 			}

@@ -10,8 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ainur-faas/ainur/hcl"
-	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/deploy"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
@@ -29,12 +27,8 @@ func (c *cli) statusCommand() *cobra.Command {
 nothing: it may be asked while a run is under way.`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			known := map[string]spec.Facts{}
-			m, ok := c.load(args, hcl.Options{Facts: factsIn(known)})
-			if !ok {
-				return errSpec
-			}
-			s, err := c.connect(cmd.Context(), m, known, &f, false)
+			f.bare = true
+			s, err := c.openTestbed(cmd.Context(), args, &f, false)
 			if err != nil {
 				return err
 			}

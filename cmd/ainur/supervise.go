@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/push"
+	"github.com/ainur-faas/ainur/internal/digest"
 	"github.com/ainur-faas/ainur/internal/mtls"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 	"github.com/ainur-faas/ainur/orchestrator/node/nodepb"
@@ -52,7 +52,7 @@ func (c *cli) supervise(ctx context.Context, config node.Config, sum string) (er
 	if err != nil {
 		return err
 	}
-	own, err := executableSHA256()
+	own, err := digest.File("/proc/self/exe") // whatever is at its path by now
 	if err != nil {
 		return err
 	}
@@ -133,18 +133,4 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
-}
-
-// executableSHA256 is the digest of the program that runs, whatever is at its path by now.
-func executableSHA256() (string, error) {
-	f, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -65,7 +65,11 @@ func (c *cli) openTestbed(ctx context.Context, args []string, f *clusterFlags, l
 	if !ok {
 		return nil, errSpec
 	}
-	s, err := c.connect(ctx, m, known, f, lock)
+	cluster, err := c.cluster(m, f)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.connect(ctx, m, cluster, known, f, lock)
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +92,8 @@ func factsIn(known map[string]spec.Facts) func(spec.Host) (spec.Facts, bool) {
 	}
 }
 
-// connect connects to the hosts of an experiment and adds what they are to known.
-func (c *cli) connect(ctx context.Context, m *hcl.Module, known map[string]spec.Facts, f *clusterFlags, lock bool) (_ *testbed, err error) {
-	cluster, err := c.cluster(m, f)
-	if err != nil {
-		return nil, err
-	}
+// connect connects to the hosts of a cluster and adds what they are to known.
+func (c *cli) connect(ctx context.Context, m *hcl.Module, cluster spec.Cluster, known map[string]spec.Facts, f *clusterFlags, lock bool) (_ *testbed, err error) {
 	s := &testbed{module: m, flags: *f, known: known, dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
 	began := time.Now()
 	s.Site, err = deploy.Open(ctx, cluster, deploy.Options{
@@ -120,11 +120,25 @@ func (s *testbed) learn() {
 
 // cluster is the one of the experiment, with the hosts that are to be worked with.
 func (c *cli) cluster(m *hcl.Module, f *clusterFlags) (spec.Cluster, error) {
-	clusters, diags := m.Clusters(f.experiment)
+	clusters, err := c.clusters(m, f.experiment)
+	if err != nil {
+		return spec.Cluster{}, err
+	}
+	return chosen(clusters, f)
+}
+
+// clusters are all of the experiment.
+func (c *cli) clusters(m *hcl.Module, experiment string) ([]spec.Cluster, error) {
+	clusters, diags := m.Clusters(experiment)
 	c.diags = append(c.diags, diags...)
 	if diags.HasErrors() {
-		return spec.Cluster{}, errSpec
+		return nil, errSpec
 	}
+	return clusters, nil
+}
+
+// chosen is the only one of clusters, with the hosts that are to be worked with.
+func chosen(clusters []spec.Cluster, f *clusterFlags) (spec.Cluster, error) {
 	switch len(clusters) {
 	case 1:
 	case 0:

@@ -1,14 +1,13 @@
 package deploy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+
+	"github.com/ainur-faas/ainur/internal/digest"
 )
 
 // programs are the ainurs for hosts, by architecture, each hashed once.
@@ -42,13 +41,13 @@ func (p *programs) program(arch string) (program, error) {
 		return program{}, err
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	sum, _, err := digest.Of(f)
+	if err != nil {
 		return program{}, err
 	}
 	if p.byArc == nil {
 		p.byArc = map[string]program{}
 	}
-	p.byArc[arch] = program{path, hex.EncodeToString(h.Sum(nil))}
+	p.byArc[arch] = program{path, sum}
 	return p.byArc[arch], nil
 }

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/plan"
 	"github.com/ainur-faas/ainur/orchestrator/setup"
 )
 
@@ -20,7 +20,7 @@ var glyphs = map[setup.Kind]string{setup.Add: "+", setup.Update: "~", setup.Remo
 // Render writes what is to change on each host, and why.
 func (s *Site) Render(w io.Writer, p *Plan, took time.Duration) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "cluster.%s   %s%s", s.Cluster.Name, counted(len(s.Hosts), "host"), s.via())
+	fmt.Fprintf(&b, "cluster.%s   %s%s", s.Cluster.Name, plan.Count(len(s.Hosts), "host"), s.via())
 	if took > 0 {
 		fmt.Fprintf(&b, "   facts %.1f s", took.Seconds())
 	}
@@ -37,7 +37,7 @@ func (s *Site) Render(w io.Writer, p *Plan, took time.Duration) error {
 		}
 		rows = append(rows, p.Hosts[i].rows()...)
 	}
-	columns(&b, rows)
+	plan.Columns(&b, rows)
 	for _, r := range p.Requirements {
 		if !r.Holds {
 			b.WriteString("  " + Failure(r) + "\n")
@@ -45,7 +45,7 @@ func (s *Site) Render(w io.Writer, p *Plan, took time.Duration) error {
 	}
 	fmt.Fprintf(&b, "\nPlan: %d to add, %d to change, %d to remove", p.Changed(setup.Add), p.Changed(setup.Update), p.Changed(setup.Remove))
 	if n := len(p.Failing()); n > 0 {
-		fmt.Fprintf(&b, ", %s failing", counted(n, "requirement"))
+		fmt.Fprintf(&b, ", %s failing", plan.Count(n, "requirement"))
 	}
 	b.WriteString(".\n")
 	_, err := b.WriteTo(w)
@@ -130,7 +130,7 @@ func Recap(w io.Writer, all []Outcome) error {
 	for _, text := range order {
 		rows = append(rows, []string{folded(hosts[text]), text})
 	}
-	columns(&b, rows)
+	plan.Columns(&b, rows)
 	_, err := b.WriteTo(w)
 	return err
 }
@@ -179,30 +179,6 @@ func (o Outcome) text() string {
 	case len(o.Changes) == 0:
 		return "ok, nothing to change"
 	default:
-		return "ok, " + counted(len(o.Changes), "change")
-	}
-}
-
-func counted(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
-// columns writes rows one below the other.
-func columns(b *bytes.Buffer, rows [][]string) {
-	width := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString("  " + cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)))
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		return "ok, " + plan.Count(len(o.Changes), "change")
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/agent/sandbox/network"
 )
 
 // relay delays what a host sends and gets. It stands between the host's port and the
@@ -61,7 +63,7 @@ func (l *Lab) startRelay(h *netlink.Handle, host string, bridge netlink.Link, de
 	tap, err := h.LinkByName(tapOf(host))
 	for _, step := range []func() error{
 		func() error { return err },
-		func() error { return withoutIPv6(h, tap) },
+		func() error { return network.WithoutIPv6(h, tap) },
 		func() error { return h.LinkSetNoMaster(port) },
 		func() error { return h.LinkSetMaster(tap, bridge) },
 		func() error { return h.LinkSetUp(tap) },

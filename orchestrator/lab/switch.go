@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ainur-faas/ainur/agent/sandbox/network"
 )
 
 // The bridges of a switch. With a bastion there are two, and it is on both; nothing
@@ -130,7 +132,7 @@ func (s *wired) addBridges(bastion bool) error {
 		b := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
 		for _, step := range []func() error{
 			func() error { return s.netlink.LinkAdd(b) },
-			func() error { return withoutIPv6(s.netlink, b) },
+			func() error { return network.WithoutIPv6(s.netlink, b) },
 			func() error { return s.netlink.LinkSetUp(b) },
 		} {
 			if err := step(); err != nil {
@@ -163,7 +165,7 @@ func (s *wired) plug(port, bridge string, namespace *os.File, device string, add
 	v := &netlink.Veth{LinkAttrs: attrs, PeerName: device, PeerHardwareAddr: hardware(address), PeerNamespace: netlink.NsFd(namespace.Fd())}
 	for _, step := range []func() error{
 		func() error { return s.netlink.LinkAdd(v) },
-		func() error { return withoutIPv6(s.netlink, v) },
+		func() error { return network.WithoutIPv6(s.netlink, v) },
 		func() error { return s.netlink.LinkSetUp(v) },
 	} {
 		if err := step(); err != nil {
@@ -180,7 +182,7 @@ func setUp(h *netlink.Handle, device string, address netip.Addr, subnet netip.Pr
 		return fmt.Errorf("find the link %s: %w", device, err)
 	}
 	for _, step := range []func() error{
-		func() error { return withoutIPv6(h, link) },
+		func() error { return network.WithoutIPv6(h, link) },
 		func() error { return h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address, subnet)}) },
 		func() error { return h.LinkSetUp(link) },
 	} {
@@ -189,16 +191,6 @@ func setUp(h *netlink.Handle, device string, address netip.Addr, subnet netip.Pr
 		}
 	}
 	return nil
-}
-
-// withoutIPv6 keeps a link from giving itself an address and telling its neighbours.
-func withoutIPv6(h *netlink.Handle, link netlink.Link) error {
-	const none = 1 // IN6_ADDR_GEN_MODE_NONE of linux/if_link.h
-	err := h.LinkSetIP6AddrGenMode(link, none)
-	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil // there is no IPv6
-	}
-	return err
 }
 
 // unplug removes the machine's end of the link to the switch, and so the other one.

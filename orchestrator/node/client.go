@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/pieces"
 	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
 )
 
@@ -183,7 +184,7 @@ func (c *Client) Put(ctx context.Context, run, path string, content io.Reader) e
 	if err := stream.Send(&pb.PutRequest{Run: run, Path: path}); err != nil && !errors.Is(err, io.EOF) {
 		return c.errorOf("put "+path, err)
 	}
-	_, err = io.Copy(sender(func(b []byte) error { return stream.Send(&pb.PutRequest{Content: b}) }), content)
+	err = pieces.Copy(func(b []byte) error { return stream.Send(&pb.PutRequest{Content: b}) }, content)
 	if err != nil && !errors.Is(err, io.EOF) { // EOF is explained by CloseAndRecv
 		return c.errorOf("put "+path, err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 	"github.com/ainur-faas/ainur/internal/pid"
 )
 
@@ -179,7 +180,10 @@ func (d *daemon) save() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(d.path+".daemon", bytes.NewReader(b))
+	return atomicfile.Write(d.path+".daemon", 0o600, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
 }
 
 // stop asks the process to end, and ends it after a while.

@@ -14,14 +14,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ainur-faas/ainur/internal/mono"
+	"github.com/ainur-faas/ainur/internal/pieces"
 	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
 )
 
 // MaxTask bounds a Task with its files, in bytes.
 const MaxTask = 64 << 20
-
-// pieceSize is how much of a file is sent in one message, in bytes.
-const pieceSize = 1 << 20
 
 // Server serves a Supervisor by gRPC.
 type Server struct {
@@ -102,7 +100,7 @@ func (s *Server) Put(stream grpc.ClientStreamingServer[pb.PutRequest, pb.PutRepl
 	if err != nil {
 		return err
 	}
-	content := &pieces{next: first.GetContent(), recv: func() ([]byte, error) {
+	content := &pieces.Reader{Next: first.GetContent(), Recv: func() ([]byte, error) {
 		req, err := stream.Recv()
 		return req.GetContent(), err
 	}}
@@ -127,7 +125,7 @@ func (s *Server) List(ctx context.Context, req *pb.ListRequest) (*pb.ListReply, 
 
 // Get sends a file.
 func (s *Server) Get(req *pb.GetRequest, stream grpc.ServerStreamingServer[pb.GetReply]) error {
-	return statusOf(s.Supervisor.Get(stream.Context(), req.GetRun(), req.GetPath(), req.GetOffset(), sender(func(b []byte) error {
+	return statusOf(s.Supervisor.Get(stream.Context(), req.GetRun(), req.GetPath(), req.GetOffset(), pieces.Writer(func(b []byte) error {
 		return stream.Send(&pb.GetReply{Content: b})
 	})))
 }
@@ -165,36 +163,4 @@ func statusOf(err error) error {
 		return status.Error(codes.NotFound, err.Error())
 	}
 	return status.Error(codes.Internal, err.Error())
-}
-
-// pieces reads the content of a stream.
-type pieces struct {
-	next []byte
-	recv func() ([]byte, error)
-}
-
-func (p *pieces) Read(b []byte) (int, error) {
-	for len(p.next) == 0 {
-		var err error
-		if p.next, err = p.recv(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(b, p.next)
-	p.next = p.next[n:]
-	return n, nil
-}
-
-// sender writes to a stream.
-type sender func([]byte) error
-
-func (s sender) Write(b []byte) (n int, err error) {
-	for len(b[n:]) > 0 {
-		piece := b[n:min(len(b), n+pieceSize)]
-		if err := s(piece); err != nil {
-			return n, err
-		}
-		n += len(piece)
-	}
-	return n, nil
 }

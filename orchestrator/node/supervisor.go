@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +17,8 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/atomicfile"
+	"github.com/ainur-faas/ainur/internal/digest"
 )
 
 // Options of a Supervisor.
@@ -230,23 +230,10 @@ func (s *Supervisor) Put(_ context.Context, run, path string, content io.Reader)
 	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
 		return err
 	}
-	return writeFile(at, content)
-}
-
-// writeFile makes a file that is there when all of it is.
-func writeFile(path string, content io.Reader) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".put-")
-	if err != nil {
+	return atomicfile.Write(at, 0o600, func(w io.Writer) error {
+		_, err := io.Copy(w, content)
 		return err
-	}
-	_, err = io.Copy(f, content)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	})
 }
 
 // Files is Host.Files.
@@ -266,8 +253,13 @@ func (s *Supervisor) Files(_ context.Context, run, path string) (all []File, err
 		if err != nil || !e.Type().IsRegular() { // functions can reach folders of agents: what is no plain file is not ours
 			return err
 		}
+		content, err := open(at)
+		if err != nil {
+			return err
+		}
 		f := File{}
-		if f.SHA256, f.Size, err = digest(at); err != nil {
+		f.SHA256, f.Size, err = digest.Of(content)
+		if err := errors.Join(err, content.Close()); err != nil {
 			return err
 		}
 		f.Path, err = filepath.Rel(root, at)
@@ -275,18 +267,6 @@ func (s *Supervisor) Files(_ context.Context, run, path string) (all []File, err
 		return err
 	})
 	return all, err
-}
-
-// digest is the SHA-256 of a file and its size in bytes.
-func digest(path string) (sum string, size int64, err error) {
-	f, err := open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	size, err = io.Copy(hash, f)
-	return hex.EncodeToString(hash.Sum(nil)), size, err
 }
 
 // open opens a plain file, and waits for nothing that somebody may have put there instead.

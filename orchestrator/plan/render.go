@@ -19,14 +19,14 @@ func Render(w io.Writer, exp *spec.Experiment) error {
 	fmt.Fprintf(&b, "experiment.%s   %s\n", exp.Name, exp.Title)
 	first := &exp.Points[0]
 	many := len(exp.Points) > 1
-	fmt.Fprintf(&b, "\ncluster.%s   %s\n\n", first.Cluster.Name, count(len(first.Cluster.Hosts), "host"))
-	table(&b, hosts(first))
+	fmt.Fprintf(&b, "\ncluster.%s   %s\n\n", first.Cluster.Name, Count(len(first.Cluster.Hosts), "host"))
+	Columns(&b, hosts(first))
 	section(&b, "workers", workers(first), many)
 	section(&b, "functions", functions(first), many)
 	section(&b, "loads", loads(first), many)
 	if many {
 		b.WriteString("\npoints\n\n")
-		table(&b, points(exp))
+		Columns(&b, points(exp))
 	}
 	for _, s := range exp.Skipped {
 		reason := ""
@@ -46,7 +46,7 @@ func section(b *bytes.Buffer, title string, rows [][]string, many bool) {
 		title += " at the first point"
 	}
 	fmt.Fprintf(b, "\n%s\n\n", title)
-	table(b, rows)
+	Columns(b, rows)
 }
 
 func hosts(p *spec.Point) [][]string {
@@ -117,7 +117,7 @@ func arrivals(a spec.Arrival) string {
 	case a.Trace != nil:
 		return fmt.Sprintf("trace %s x %s", a.Trace.Name, number(a.Speed))
 	case !a.Open():
-		return fmt.Sprintf("closed, %s", count(a.Clients, "client"))
+		return fmt.Sprintf("closed, %s", Count(a.Clients, "client"))
 	case a.Model == "ramp":
 		return ramp(a)
 	}
@@ -141,7 +141,7 @@ func mix(l spec.Load, p spec.Phase) string {
 		weights = l.Mix
 	}
 	if p.Arrival.Trace != nil {
-		return count(len(p.Arrival.Trace.Map), "function")
+		return Count(len(p.Arrival.Trace.Map), "function")
 	}
 	var parts []string
 	for _, w := range weights {
@@ -176,7 +176,7 @@ func axes(values []spec.AxisValue) string {
 
 func summary(b *bytes.Buffer, exp *spec.Experiment) {
 	c := Estimate(exp)
-	fmt.Fprintf(b, "%s x %s, %s, seed %d\n", count(len(exp.Points), "point"), count(exp.Repeat, "repeat"), exp.Order, exp.Seed)
+	fmt.Fprintf(b, "%s x %s, %s, seed %d\n", Count(len(exp.Points), "point"), Count(exp.Repeat, "repeat"), exp.Order, exp.Seed)
 	fmt.Fprintf(b, "  about %s", span(c.Duration.Round(time.Second)))
 	if exp.Cooldown > 0 {
 		fmt.Fprintf(b, ", %s between repeats", span(exp.Cooldown))
@@ -215,15 +215,16 @@ func span(d time.Duration) string {
 	return s
 }
 
-func count(n int, what string) string {
+// Count is a number of things: "1 host", "2 hosts".
+func Count(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// table writes rows in columns, the first row being the head.
-func table(b *bytes.Buffer, rows [][]string) {
+// Columns writes rows one below the other, each cell as wide as its column.
+func Columns(b *bytes.Buffer, rows [][]string) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {

@@ -2,10 +2,7 @@ package report
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +28,7 @@ type LogLine struct {
 // Logs are the lines of all daemons of a run in the order of time: each host's clock
 // is corrected by how far it was ahead of the controller's.
 func Logs(run *result.Run) (all []LogLine, err error) {
-	clocks, err := readClocks(run.Dir)
+	clocks, err := run.Clocks()
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +51,7 @@ func Logs(run *result.Run) (all []LogLine, err error) {
 }
 
 // readLog reads the log of a daemon. A line without a time belongs to the one before it.
-func readLog(file string, p spec.Point, rep result.Repeat, clocks clocks) (all []LogLine, err error) {
+func readLog(file string, p spec.Point, rep result.Repeat, clocks result.Clocks) (all []LogLine, err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -71,7 +68,7 @@ func readLog(file string, p spec.Point, rep result.Repeat, clocks clocks) (all [
 			Level string
 		}
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && !entry.Time.IsZero() {
-			last = entry.Time.Add(-clocks.ahead(host, entry.Time))
+			last = entry.Time.Add(-clocks.Ahead(host, entry.Time))
 		}
 		all = append(all, LogLine{last.UTC(), host, component, rep.Point, rep.Repeat, strings.ToLower(entry.Level), lines.Text()})
 	}
@@ -84,57 +81,9 @@ func hostOf(p spec.Point, component string) string {
 		return p.Balancer.Host
 	}
 	for i, w := range p.Workers {
-		if component == workerName(i) {
+		if component == "worker-"+strconv.Itoa(i+1) {
 			return w.Host
 		}
 	}
 	return ""
-}
-
-func workerName(i int) string { return "worker-" + strconv.Itoa(i+1) }
-
-// clocks are how far clocks of hosts were ahead of the controller's, by host, in the order of time.
-type clocks map[string][]clock
-
-type clock struct {
-	Time   time.Time     `json:"t"`
-	Host   string        `json:"host"`
-	Offset time.Duration `json:"offset_ns"`
-}
-
-func readClocks(dir string) (clocks, error) {
-	content, err := os.ReadFile(filepath.Join(dir, "env", "clocks.jsonl"))
-	if errors.Is(err, fs.ErrNotExist) { // all on one machine
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	all := clocks{}
-	for d := json.NewDecoder(bytes.NewReader(content)); d.More(); {
-		var c clock
-		if err := d.Decode(&c); err != nil {
-			return nil, err
-		}
-		all[c.Host] = append(all[c.Host], c)
-	}
-	return all, nil
-}
-
-// ahead is how far a host's clock was ahead at a time: between two looks at it in
-// proportion, before the first and after the last as then.
-func (c clocks) ahead(host string, at time.Time) time.Duration {
-	samples := c[host]
-	i := slices.IndexFunc(samples, func(s clock) bool { return s.Time.After(at) })
-	switch {
-	case len(samples) == 0:
-		return 0
-	case i == 0:
-		return samples[0].Offset
-	case i < 0:
-		return samples[len(samples)-1].Offset
-	}
-	a, b := samples[i-1], samples[i]
-	share := float64(at.Sub(a.Time)) / float64(b.Time.Sub(a.Time))
-	return a.Offset + time.Duration(share*float64(b.Offset-a.Offset))
 }

@@ -1,16 +1,15 @@
 package result
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ainur-faas/ainur/internal/digest"
 )
 
 // sealFile lists every file with its SHA-256, sorted by path, as sha256sum(1) does.
@@ -63,11 +62,11 @@ func (r *Run) seal() error {
 	}
 	var list []byte
 	for _, path := range paths {
-		digest, err := fileSHA256(r.path(path))
+		sum, err := digest.File(r.path(path))
 		if err != nil {
 			return err
 		}
-		list = fmt.Appendf(list, "%s  %s\n", digest, path)
+		list = fmt.Appendf(list, "%s  %s\n", sum, path)
 	}
 	if err := writeFile(r.path(sealFile), list); err != nil {
 		return err
@@ -106,11 +105,11 @@ func Verify(dir string) error {
 			broken.Missing = append(broken.Missing, path)
 			continue
 		}
-		digest, err := fileSHA256(filepath.Join(dir, path))
+		sum, err := digest.File(filepath.Join(dir, path))
 		if err != nil {
 			return err
 		}
-		if digest != want {
+		if sum != want {
 			broken.Changed = append(broken.Changed, path)
 		}
 	}
@@ -148,17 +147,4 @@ func files(dir string) ([]string, error) {
 	})
 	slices.Sort(paths)
 	return paths, err
-}
-
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -2,11 +2,8 @@ package setup
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ainur-faas/ainur/internal/digest"
 	"github.com/ainur-faas/ainur/internal/mtls"
 	"github.com/ainur-faas/ainur/orchestrator/facts"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
@@ -182,16 +180,11 @@ func (m *Manifest) hash() error {
 	if stat == m.Stat {
 		return nil
 	}
-	f, err := os.Open(m.Binary())
+	sum, err := digest.File(m.Binary())
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	m.Stat, m.SHA256 = stat, hex.EncodeToString(h.Sum(nil))
+	m.Stat, m.SHA256 = stat, sum
 	return m.save()
 }
 

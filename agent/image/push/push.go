@@ -15,10 +15,8 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/internal/pieces"
 )
-
-// pieceSize is how much of a blob is sent in one message, in bytes.
-const pieceSize = 1 << 20
 
 // Images sends those blobs of the images with these digests that the other end does not have.
 func Images(ctx context.Context, conn grpc.ClientConnInterface, store *oci.Store, digests []string) error {
@@ -59,20 +57,9 @@ func blob(ctx context.Context, images pb.ImagesClient, store *oci.Store, digest 
 	if err != nil {
 		return err
 	}
-	for piece := make([]byte, pieceSize); ; {
-		n, err := io.ReadFull(f, piece)
-		if n > 0 {
-			// It reads what it sends before it returns, and an error of it is what CloseAndRecv explains.
-			if stream.Send(&pb.PushBlobRequest{Digest: digest, Content: piece[:n]}) != nil {
-				break
-			}
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	err = pieces.Copy(func(b []byte) error { return stream.Send(&pb.PushBlobRequest{Digest: digest, Content: b}) }, f)
+	if err != nil && !errors.Is(err, io.EOF) { // EOF is explained by CloseAndRecv
+		return err
 	}
 	_, err = stream.CloseAndRecv()
 	return err
@@ -101,7 +88,10 @@ func (s *Server) PushBlob(stream grpc.ClientStreamingServer[pb.PushBlobRequest, 
 	if err != nil {
 		return err
 	}
-	err = s.Store.Put(first.GetDigest(), &pieces{next: first.GetContent(), recv: stream.Recv})
+	err = s.Store.Put(first.GetDigest(), &pieces.Reader{Next: first.GetContent(), Recv: func() ([]byte, error) {
+		req, err := stream.Recv()
+		return req.GetContent(), err
+	}})
 	switch {
 	case errors.Is(err, oci.ErrDigest):
 		return status.Error(codes.InvalidArgument, err.Error())
@@ -112,22 +102,3 @@ func (s *Server) PushBlob(stream grpc.ClientStreamingServer[pb.PushBlobRequest, 
 }
 
 var errNoStore = status.Error(codes.FailedPrecondition, "no images are kept here")
-
-// pieces reads the content of a stream.
-type pieces struct {
-	next []byte
-	recv func() (*pb.PushBlobRequest, error)
-}
-
-func (p *pieces) Read(b []byte) (int, error) {
-	for len(p.next) == 0 {
-		req, err := p.recv()
-		if err != nil {
-			return 0, err
-		}
-		p.next = req.GetContent()
-	}
-	n := copy(b, p.next)
-	p.next = p.next[n:]
-	return n, nil
-}

@@ -13,12 +13,13 @@ import (
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/oci"
+	"github.com/ainur-faas/ainur/internal/pieces"
 )
 
 // An image of several pieces reaches another store, and once only.
 func TestImages(t *testing.T) {
 	from, to := oci.Open(t.TempDir()), oci.Open(t.TempDir())
-	image, err := random.Image(3*pieceSize+7, 2)
+	image, err := random.Image(3*pieces.Size+7, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func (p *Pool) wire(n *node, bridge int) (port netlink.Link, err error) {
 		return port, fmt.Errorf("find the link %s: %w", device, err)
 	}
 	for _, step := range []func() error{
-		func() error { return withoutIPv6(h, eth) },
+		func() error { return WithoutIPv6(h, eth) },
 		func() error { return h.AddrAdd(eth, &netlink.Addr{IPNet: ipNet(n.address)}) },
 		func() error { return h.LinkSetUp(eth) },
 		func() error { return p.addRoute(h, eth, n.gateway) },

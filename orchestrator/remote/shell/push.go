@@ -3,8 +3,6 @@ package shell
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ainur-faas/ainur/internal/digest"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
 )
 
@@ -55,7 +54,7 @@ func (h *Host) Push(ctx context.Context, f remote.File) (changed bool, err error
 		return false, fmt.Errorf("push %s to host %s: the path is not absolute", f.Path, h.name)
 	}
 	if f.SHA256 == "" {
-		if f.SHA256, err = digest(f.Content); err != nil {
+		if f.SHA256, err = sumOf(f.Content); err != nil {
 			return false, fmt.Errorf("push %s to host %s: %w", f.Path, h.name, err)
 		}
 	}
@@ -80,13 +79,14 @@ func (h *Host) Push(ctx context.Context, f remote.File) (changed bool, err error
 	return answer.word() != "same", nil
 }
 
-func digest(content io.ReadSeeker) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, content); err != nil {
+// sumOf is the digest of content, which is read from its start again after.
+func sumOf(content io.ReadSeeker) (string, error) {
+	sum, _, err := digest.Of(content)
+	if err != nil {
 		return "", err
 	}
-	_, err := content.Seek(0, io.SeekStart)
-	return hex.EncodeToString(h.Sum(nil)), err
+	_, err = content.Seek(0, io.SeekStart)
+	return sum, err
 }
 
 // answer is the word that receive says.
