@@ -134,14 +134,19 @@ func (l *live) facts(ctx context.Context) (map[string]spec.Facts, error) {
 
 // announce writes the WorkersFile of every host.
 func (l *live) announce(ctx context.Context, exp *spec.Experiment) error {
-	workers := map[string][]spec.Worker{}
+	workers := map[node.Host][]spec.Worker{} // of several names for one host, all
+	for _, host := range l.Hosts {
+		workers[host.Host] = nil
+	}
 	for _, p := range exp.Points {
 		for _, w := range p.Workers {
-			workers[w.Host] = append(workers[w.Host], w)
+			if host, ok := l.Hosts[w.Host]; ok { // whoever starts w says that there is none
+				workers[host.Host] = append(workers[host.Host], w)
+			}
 		}
 	}
-	for name, host := range l.Hosts {
-		b, err := json.Marshal(workers[name])
+	for host, its := range workers {
+		b, err := json.Marshal(its)
 		if err != nil {
 			return err
 		}
