@@ -35,7 +35,7 @@ test: ## every test; one that needs what this machine lacks is skipped and says 
 race: export CGO_ENABLED = $(if $(RACE),1,0)
 race: ## test under the race detector, where there is a C compiler
 	@test -n '$(RACE)' || echo 'race: no $(CC) here, so the tests run without the race detector'
-	go test $(RACE) -shuffle=on -timeout 15m ./...
+	go test $(RACE) -shuffle=on -timeout 20m ./...
 
 .PHONY: lint
 lint: ## vet, staticcheck, formatting, modern Go, tidy modules
@@ -60,8 +60,8 @@ fuzz: ## every fuzz target for FUZZTIME each
 
 .PHONY: sim
 sim: SEEDS = 1000
-sim: ## the properties of the scheduler and the simulator, with SEEDS random cases each
-	go test -count=1 ./agent/worker ./orchestrator/sim -rapid.checks=$(SEEDS)
+sim: ## the properties of the policies, the scheduler and the simulator, with SEEDS random cases each
+	go test -count=1 ./agent/queue ./agent/concurrency ./agent/keepalive ./agent/prewarm ./agent/estimate ./agent/worker ./orchestrator/sim -rapid.checks=$(SEEDS)
 
 .PHONY: live
 live: ## the tests that start agents and sandboxes, as root; what is lacking is a failure

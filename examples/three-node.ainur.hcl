@@ -18,6 +18,12 @@ variable "isolation" {
   description = "process, or containerd with hosts that have it: ainur lab up --containerd."
 }
 
+variable "duration" {
+  type        = string
+  default     = "12s"
+  description = "How long the load lasts."
+}
+
 cluster "lab" {
   ssh {
     config = var.ssh_config
@@ -69,7 +75,7 @@ load "steady" {
   target    = balancer.lb
   call      = function.hello
   warmup    = "2s"
-  duration  = "12s"
+  duration  = var.duration
   lag_limit = "100ms" # hosts of a lab share the processors of one machine
 
   arrival "poisson" {

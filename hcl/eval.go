@@ -100,8 +100,10 @@ func (m *Module) evaluator(facts bool) *evaluator {
 		m: m, point: position{value: cty.DynamicVal}, facts: facts, hosts: m.opts.Facts, nodes: map[addr]*node{}, vars: m.variables,
 		shared: map[addr][]*variants{}, memo: map[any]any{},
 	}
+	p := m.opts.Policies
 	e.decoder = decode.New(e.eval, map[string]decode.Policy{
-		"queue": m.opts.Policies.Queue, "keepalive": m.opts.Policies.KeepAlive, "policy": m.opts.Policies.Balancer,
+		"queue": p.Queue, "keepalive": p.KeepAlive, "concurrency": p.Concurrency, "dispatch": p.Dispatch, "prewarm": p.Prewarm,
+		"estimate": p.Estimate, "policy": p.Balancer,
 	})
 	return e
 }

@@ -152,6 +152,12 @@ func (m *Module) Experiment(name string, engine schema.Engine) (*spec.Experiment
 	diags := base.eachPoint(name, engine, func(p spec.Point) { exp.Points = append(exp.Points, p) })
 	if in := base.find("experiment." + name); in != nil {
 		base.fill(exp, in)
+		if simulated != nil {
+			exp.Simulate = spec.Simulate{Jobs: int(decode.Get[int64](simulated.Block, "jobs")), Records: decode.Get[string](simulated.Block, "records")}
+			if file := decode.Get[string](simulated.Block, "calibrate"); file != "" {
+				exp.Simulate.Calibration = simulated.in.m.path(file)
+			}
+		}
 		base.checkSeed(name)
 	}
 	diags = diag.Sort(append(diags, base.diags...))
@@ -159,6 +165,40 @@ func (m *Module) Experiment(name string, engine schema.Engine) (*spec.Experiment
 		return nil, diags
 	}
 	return exp, diags
+}
+
+// Lacking is what of an experiment the engine does not have yet, as far as that is known
+// before anything is known of the hosts.
+func (m *Module) Lacking(name string, engine schema.Engine) (diags hcl.Diagnostics) {
+	name, p := m.choose(name)
+	if p != nil {
+		return hcl.Diagnostics{p.Diagnostic()}
+	}
+	base := m.evaluator(false)
+	all := base.eachPoint(name, engine, func(spec.Point) {})
+	for _, d := range diag.Sort(append(all, base.diags...)) {
+		if d.Extra.(*diag.Problem).ID == "AIN1111" {
+			diags = append(diags, d)
+		}
+	}
+	return diags
+}
+
+// LackingHosts is what of its clusters no ainur on their hosts has yet.
+func (m *Module) LackingHosts(name string) (diags hcl.Diagnostics) {
+	clusters, diags := m.Clusters(name)
+	if diags.HasErrors() {
+		return diags
+	}
+	base := m.evaluator(false)
+	for _, c := range clusters {
+		if in := base.find("cluster." + c.Name); in != nil {
+			for _, p := range in.Lacking(schema.Live) {
+				diags = append(diags, p.Diagnostic())
+			}
+		}
+	}
+	return diag.Sort(diags)
 }
 
 // choose is the experiment called name, or the only one.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/keepalive"
 	"github.com/ainur-faas/ainur/hcl"
+	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -75,7 +76,10 @@ func TestDefaults(t *testing.T) {
 		},
 		Workers: []spec.Worker{{
 			Name: "w", Host: "h", Isolation: "process", MilliCPU: 4000, Memory: 8 * spec.GiB / 10 * 8, LogLevel: "info", Env: map[string]string{},
-			Queue: spec.Named{Name: "fcfs", Options: []byte("{}")}, KeepAlive: spec.Named{Name: "ttl", Options: []byte(`{"idle":600000000000}`)},
+			Queue: spec.Named{Name: "fcfs", Options: []byte(`{"bypass_load":2}`)}, KeepAlive: spec.Named{Name: "ttl", Options: []byte(`{"idle":600000000000}`)},
+			Concurrency: spec.Named{Name: "fixed", Options: []byte(`{"overcommit":1,"shed_interval":100000000}`)},
+			Dispatch:    spec.Named{Name: "mru", Options: []byte("{}")}, Prewarm: spec.Named{Name: "none", Options: []byte("{}")},
+			Estimate: spec.Named{Name: "ewma", Options: []byte(`{"weight":0.1}`)},
 		}},
 		Functions: []spec.Function{{Name: "f", Builtin: "hello", Memory: 64 * spec.MiB, MilliCPU: 1000, Timeout: time.Minute, Env: map[string]string{}}},
 		Loads: []spec.Load{{
@@ -143,6 +147,18 @@ func TestUnknownFactsAtPlan(t *testing.T) {
 	_, diags = m.Experiment("e", 0)
 	if got, want := errorsOf(diags), []string{`cores of worker "w" is not known`}; !slices.Equal(got, want) {
 		t.Errorf("errors are %q, want %q", got, want)
+	}
+}
+
+// What there is not yet is known before anything is known of the hosts, and nothing else is told then.
+func TestLacking(t *testing.T) {
+	m, _ := load(t, edit(t, "on = cluster.c.host.h", "on = cluster.c.host.h\ncores = cluster.c.host.h.facts.cpu.physical_cores\nversion = \"0.1\""))
+	diags := m.Lacking("e", schema.Live)
+	if got, want := errorsOf(diags), []string{`this version cannot run version of worker "w" yet`}; !slices.Equal(got, want) {
+		t.Errorf("errors are %q, want %q", got, want)
+	}
+	if diags := m.Lacking("e", schema.Simulated); len(diags) > 0 {
+		t.Errorf("simulated, it lacks %q", errorsOf(diags))
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl/decode"
 	"github.com/ainur-faas/ainur/hcl/diag"
-	"github.com/ainur-faas/ainur/hcl/schema"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -63,15 +62,7 @@ func (b *loadBuilder) make() {
 	for _, t := range b.refs(in.Block, "target") {
 		l.Target = t.name
 	}
-	for _, id := range decode.Get[[]string](in.Block, "from") {
-		l.From = append(l.From, id[strings.LastIndex(id, ".host.")+len(".host."):])
-	}
-	if at := in.Attrs["from"].Range; len(l.From) > 1 && b.engine == schema.Live {
-		b.report(diag.Problem{
-			ID: "AIN1111", Summary: "this version cannot run a load from several hosts yet", At: &at,
-			Notes: []diag.Note{diag.Remark("it is valid, and refused rather than ignored")},
-		})
-	}
+	l.From = b.from(in)
 	var known bool
 	if l.Mix, known = b.loadMix(in); !known {
 		b.complete = false

@@ -10,7 +10,11 @@ import (
 
 	hcllib "github.com/hashicorp/hcl/v2"
 
+	"github.com/ainur-faas/ainur/agent/concurrency"
+	"github.com/ainur-faas/ainur/agent/dispatch"
+	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/diag"
@@ -26,9 +30,9 @@ func host(spec.Host) (spec.Facts, bool) {
 // balancers stands for the registry of balancer policies, which hcl does not import.
 func balancers() *registry.Registry[any] {
 	r := registry.New[any]("balancer policy")
-	r.Add("round_robin", func(decode registry.Decoder) (any, error) { return nil, decode(&struct{}{}) })
-	r.Add("least_in_flight", func(decode registry.Decoder) (any, error) { return nil, decode(&struct{}{}) })
-	r.Add("bounded", func(decode registry.Decoder) (any, error) {
+	r.Add("round_robin", registry.About{}, func(decode registry.Decoder) (any, error) { return nil, decode(&struct{}{}) })
+	r.Add("least_in_flight", registry.About{}, func(decode registry.Decoder) (any, error) { return nil, decode(&struct{}{}) })
+	r.Add("bounded", registry.About{}, func(decode registry.Decoder) (any, error) {
 		o := struct {
 			Ceil   float64       `hcl:"ceil,optional" json:"ceil"`
 			Nodes  int           `hcl:"vnodes,optional" json:"vnodes"`
@@ -49,7 +53,7 @@ func balancers() *registry.Registry[any] {
 func options() hcl.Options {
 	return hcl.Options{
 		Facts:    host,
-		Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: balancers()},
+		Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: balancers()},
 	}
 }
 

@@ -46,7 +46,9 @@ type Options struct {
 }
 
 // Policies are the registries that names are checked against.
-type Policies struct{ Queue, KeepAlive, Balancer decode.Policy }
+type Policies struct {
+	Queue, KeepAlive, Concurrency, Dispatch, Prewarm, Estimate, Balancer decode.Policy
+}
 
 // Module is the files of one experiment folder, or one file.
 type Module struct {

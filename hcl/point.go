@@ -190,6 +190,9 @@ func (b *builder) build(exp *instance) spec.Point {
 	for _, s := range slices.Concat(b.refs(exp.Block, "simulate"), b.refs(exp.Block, "collect"), b.refs(exp.Block, "sweep")) {
 		b.use(s.Block)
 	}
+	for _, c := range b.refs(exp.Block, "collect") {
+		p.Collects = append(p.Collects, b.collect(c))
+	}
 	for _, a := range b.m.order {
 		if slices.Contains([]string{"assert", "claim", "report", "check"}, a.kind) && b.concerns(a) {
 			for _, in := range b.node(a, hcl.Range{}).instances {
@@ -394,6 +397,40 @@ func (b *builder) host(in *instance, hosts map[string]spec.Host) (string, spec.H
 	return name, hosts[name]
 }
 
+// from are the hosts that a load or a collect block names.
+func (b *builder) from(in *instance) (names []string) {
+	for _, id := range decode.Get[[]string](in.Block, "from") {
+		i := strings.LastIndex(id, ".host.")
+		cluster, name := id[:i], id[i+len(".host."):]
+		at := in.Attrs["from"].Range
+		if b.exp != nil {
+			if want := decode.Get[[]string](b.exp.Block, "cluster"); len(want) == 1 && cluster != want[0] {
+				b.report(diag.Problem{ID: "AIN1601", Summary: fmt.Sprintf("%s names a host of %s, and the experiment uses %s", in.Scope.Owner, cluster, want[0]), At: &at})
+			}
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// collect is what to bring from hosts.
+func (b *builder) collect(in *instance) spec.Collect {
+	c := spec.Collect{
+		Name: in.name, From: b.from(in), Files: decode.Get[[]string](in.Block, "files"), Journal: decode.Get[[]string](in.Block, "journal"),
+		Metrics: decode.Get[[]string](in.Block, "metrics"), Interval: decode.Get[time.Duration](in.Block, "interval"),
+		MaxSize: decode.Get[spec.Bytes](in.Block, "max_size"), Compress: decode.Get[string](in.Block, "compress"),
+	}
+	for _, e := range in.All("exec") {
+		c.Commands = append(c.Commands, spec.Command{Name: e.Label, Argv: decode.Get[[]string](e, "command"), When: decode.Get[string](e, "when")})
+	}
+	if p := in.One("pcap"); p != nil {
+		c.Packets = &spec.Packets{
+			Interface: decode.Get[string](p, "interface"), Filter: decode.Get[string](p, "filter"), SnapLength: int(decode.Get[int64](p, "snaplen")),
+		}
+	}
+	return c
+}
+
 func byName(hosts []spec.Host) map[string]spec.Host {
 	all := map[string]spec.Host{}
 	for _, h := range hosts {
@@ -412,7 +449,10 @@ func (b *builder) workers(all []*instance, c spec.Cluster) []spec.Worker {
 		w := spec.Worker{
 			Name: in.name, Host: name, Isolation: decode.Get[string](in.Block, "isolation"),
 			Queue: decode.Get[spec.Named](in.Block, "queue"), KeepAlive: decode.Get[spec.Named](in.Block, "keepalive"),
-			LogLevel: decode.Get[string](in.Block, "log_level"), Env: decode.Get[map[string]string](in.Block, "env"),
+			Concurrency: decode.Get[spec.Named](in.Block, "concurrency"), Dispatch: decode.Get[spec.Named](in.Block, "dispatch"),
+			Prewarm: decode.Get[spec.Named](in.Block, "prewarm"), Estimate: decode.Get[spec.Named](in.Block, "estimate"),
+			FreeBuffer: decode.Get[spec.Bytes](in.Block, "free_buffer"),
+			LogLevel:   decode.Get[string](in.Block, "log_level"), Env: decode.Get[map[string]string](in.Block, "env"),
 			MilliCPU: milli(decode.Get[float64](in.Block, "cores")), Memory: decode.Get[spec.Bytes](in.Block, "memory"),
 			Container: container(in.One("container")),
 		}
@@ -561,7 +601,7 @@ const (
 
 func (b *builder) function(in *instance) spec.Function {
 	f := b.code(in)
-	if f.Profile == nil && b.engine == schema.Simulated && !b.m.opts.Measured {
+	if f.Profile == nil && b.engine == schema.Simulated && !b.m.opts.Measured && !b.calibrated() {
 		b.report(diag.Problem{
 			ID: "AIN3006", Warning: true, At: &in.Range, Summary: fmt.Sprintf("function %q is simulated with %s warm and %s to start: it has no profile", f.Name, modelWarm, modelCold),
 			Notes: []diag.Note{diag.Help("add profile { warm = \"20ms\"  cold = \"200ms\" }, or take the times of a finished run with --from")},
@@ -569,6 +609,11 @@ func (b *builder) function(in *instance) spec.Function {
 		f.Profile = &spec.Profile{Warm: spec.Dist{Kind: "constant", Mean: modelWarm}, Cold: spec.Dist{Kind: "constant", Mean: modelCold}}
 	}
 	return f
+}
+
+// calibrated reports whether the experiment says where durations are measured.
+func (b *builder) calibrated() bool {
+	return b.exp != nil && slices.ContainsFunc(b.refs(b.exp.Block, "simulate"), func(s *instance) bool { return s.Attrs["calibrate"].Given })
 }
 
 // code is a function as it is declared.

@@ -25,11 +25,11 @@ func watchClocks(ctx context.Context, run *result.Run, hosts map[string]*node.Cl
 	lines := json.NewEncoder(f)
 	look := func() (err error) {
 		for _, name := range slices.Sorted(maps.Keys(hosts)) {
-			offset, within, sampled := hosts[name].Clock(ctx)
+			clock, sampled := hosts[name].Clock(ctx)
 			if sampled != nil {
 				continue // what is wrong with the host, whoever works with it says
 			}
-			err = errors.Join(err, lines.Encode(result.Clock{Time: time.Now().UTC(), Host: name, Offset: offset, Error: within}))
+			err = errors.Join(err, lines.Encode(result.Clock{Time: time.Now().UTC(), Host: name, Offset: clock.Ahead, Error: clock.Within}))
 		}
 		return err
 	}

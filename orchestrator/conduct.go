@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -26,10 +25,9 @@ import (
 type Job struct {
 	Run        string             `json:"run"`
 	Controller string             `json:"controller"` // the host that executes it
-	Generator  string             `json:"generator"`
-	Hosts      map[string]JobHost `json:"hosts"`  // by name
-	Code       map[string]string  `json:"code"`   // by CodeKey: path in the run's folder
-	Traces     map[string]string  `json:"traces"` // by path in the experiment: path in the run's folder
+	Hosts      map[string]JobHost `json:"hosts"`      // by name
+	Code       map[string]string  `json:"code"`       // by CodeKey: path in the run's folder
+	Traces     map[string]string  `json:"traces"`     // by path in the experiment: path in the run's folder
 }
 
 // JobHost is how the controller reaches a host.
@@ -41,17 +39,6 @@ type JobHost struct {
 
 // resultFolder is where the result directory is in the run's folder.
 const resultFolder = "result"
-
-// line is a Progress as the controller prints it.
-type line struct {
-	Point   string          `json:"point,omitempty"`
-	Step    int             `json:"step,omitempty"`
-	Steps   int             `json:"steps,omitempty"`
-	Repeat  int             `json:"repeat,omitempty"`
-	Stage   Stage           `json:"stage"`
-	Load    json.RawMessage `json:"load,omitempty"`
-	Message string          `json:"message,omitempty"`
-}
 
 // Conduct executes what is left of a job, whose folder is dir, and prints how it
 // stands to out, a line each time. The attempt, from 1, is one more each time that
@@ -76,17 +63,14 @@ func Conduct(ctx context.Context, dir string, job Job, attempt int, store *oci.S
 		site.Hosts[name] = Host{Host: client, Address: job.Hosts[name].Address, TLS: job.Hosts[name].TLS}
 	}
 	lines := json.NewEncoder(out)
+	meter := &meter{exp: run.Experiment, run: run}
 	x := &execution{exp: run.Experiment, run: run, Options: Options{Progress: func(p Progress) {
-		l := line{Step: p.Step, Steps: p.Steps, Repeat: p.Repeat, Stage: p.Stage, Load: p.Load, Message: p.Message}
-		if p.Point != nil {
-			l.Point = p.Point.ID
-		}
-		_ = lines.Encode(l) // the results are what counts
+		_ = lines.Encode(meter.read(p, time.Now())) // the results are what counts
 	}}}
 	for i := range x.exp.Points {
 		job.localize(dir, &x.exp.Points[i])
 	}
-	l := &live{Site: site, run: job.Run, attempt: attempt, progress: x.progress}
+	l := &live{Site: site, run: job.Run, attempt: attempt, progress: x.tell}
 	x.engine = l
 	first, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer within %v", startTimeout))
 	defer cancel()
@@ -144,7 +128,7 @@ func stopAll(ctx context.Context, host *node.Client, run node.Run) error {
 
 // site is where the job takes place, without its hosts.
 func (j Job) site(dir string, store *oci.Store) (Site, error) {
-	s := Site{Hosts: map[string]Host{}, Generator: j.Generator, Here: j.Controller, TLS: j.Hosts[j.Controller].TLS, Store: store, Code: map[string][]byte{}}
+	s := Site{Hosts: map[string]Host{}, Here: j.Controller, TLS: j.Hosts[j.Controller].TLS, Keep: true, Store: store, Code: map[string][]byte{}}
 	for key, path := range j.Code {
 		content, err := os.ReadFile(filepath.Join(dir, path))
 		if err != nil {
@@ -171,8 +155,7 @@ func (j Job) connect(tls string) (hosts map[string]*node.Client, closeAll func()
 		return errors.Join(errs...)
 	}
 	for name, h := range j.Hosts {
-		conn, err := grpc.NewClient("passthrough:///"+h.Supervisor, grpc.WithTransportCredentials(creds), grpc.WithNoProxy(),
-			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))
+		conn, err := grpc.NewClient("passthrough:///"+h.Supervisor, append(node.DialOptions(), grpc.WithTransportCredentials(creds))...)
 		if err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("host %s: %w", name, err), closeAll())
 		}

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,7 +81,7 @@ func (d *daemon) stop() error {
 		return nil
 	default:
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), node.StopGrace+node.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(d.task.Grace, node.StopGrace)+node.Patience)
 	defer cancel()
 	exit, err := d.host.Stop(ctx, d.task.Run, d.task.Name)
 	if err == nil {

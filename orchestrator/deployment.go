@@ -21,9 +21,7 @@ import (
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/agent/image/push"
 	"github.com/ainur-faas/ainur/hcl/spec"
-	"github.com/ainur-faas/ainur/loadgen/client"
 	"github.com/ainur-faas/ainur/orchestrator/node"
-	"github.com/ainur-faas/ainur/orchestrator/plan"
 )
 
 // startTimeout is how long daemons may take to serve, and functions to be prewarmed.
@@ -266,50 +264,6 @@ func (d *deployment) limitations(ctx context.Context) (map[string][]string, erro
 	return limits, nil
 }
 
-// load runs a load generator to its end. When the watch ends it is told to
-// stop, and what it measured is kept.
-func (d *deployment) load(load spec.Load, step plan.Step) (client.Outcome, error) {
-	on := d.generator(load)
-	host := d.Hosts[on]
-	point, err := d.traces(on, *d.point)
-	if err != nil {
-		return client.Outcome{}, err
-	}
-	job, err := json.Marshal(client.Job{Point: point, Load: load.Name, RunID: d.run, Repeat: step.Repeat, Seed: step.Seed, Target: d.target, TLS: host.TLS})
-	if err != nil {
-		return client.Outcome{}, err
-	}
-	task := node.Task{
-		Run: d.run, Name: d.name + ".load", Args: []string{"load", "--lifeline", "--dir", "{dir}/measured", "{dir}/job.json"},
-		Files: map[string][]byte{"job.json": job}, Lease: lease,
-	}
-	p, err := startDaemon(d.watch, on, host, "load "+load.Name, task, func(line []byte) {
-		d.progress(Progress{Point: d.point, Repeat: step.Repeat, Stage: Loading, Load: slices.Clone(line)})
-	})
-	if err != nil {
-		return client.Outcome{}, err
-	}
-	select {
-	case <-p.ended:
-	case <-d.watch.Done():
-		if err := p.stop(); err != nil {
-			return client.Outcome{}, err
-		}
-	}
-	if err := errors.Join(p.err, p.exit.Err()); err != nil {
-		return client.Outcome{}, errors.Join(fmt.Errorf("%s: %w", p.label, err), d.keepLog(p))
-	}
-	if err := errors.Join(d.keep(p, "measured", d.results), d.keepLog(p)); err != nil {
-		return client.Outcome{}, err
-	}
-	b, err := os.ReadFile(filepath.Join(d.results, "load.json"))
-	if err != nil {
-		return client.Outcome{}, err
-	}
-	var out client.Outcome
-	return out, json.Unmarshal(b, &out)
-}
-
 // traces is a point with the files of its traces where a host has them.
 func (d *deployment) traces(on string, p spec.Point) (spec.Point, error) {
 	if on == d.Here {
@@ -375,7 +329,7 @@ func (d *deployment) stop() error {
 		errs = append(errs, d.keepLog(p))
 	}
 	for _, p := range d.agents {
-		errs = append(errs, d.keep(p, "agent/logs", filepath.Join(d.results, "logs", d.short(p))))
+		errs = append(errs, d.keepFolder(p, "agent/logs", filepath.Join(d.results, "logs", d.short(p))))
 	}
 	return errors.Join(errs...)
 }
@@ -385,39 +339,38 @@ func (d *deployment) short(p *daemon) string { return strings.TrimPrefix(p.task.
 
 // keepLog copies what a daemon said into the results.
 func (d *deployment) keepLog(p *daemon) error {
-	return d.copy(p.host, p.task.Name+".log", filepath.Join(d.results, "logs", d.short(p)+".log"))
+	log := p.task.Name + ".log"
+	return d.keep(p.host, log, func(string) string { return filepath.Join(d.results, "logs", d.short(p)+".log") })
 }
 
-// keep copies the files below a folder of a daemon's into a folder of the results.
-func (d *deployment) keep(p *daemon, folder, to string) error {
+// keepFolder copies the files below a folder of a daemon's into a folder of the results.
+func (d *deployment) keepFolder(p *daemon, folder, to string) error {
+	prefix := p.task.Name + "/" + folder
+	return d.keep(p.host, prefix, func(path string) string { return filepath.Join(to, strings.TrimPrefix(path, prefix+"/")) })
+}
+
+// collectTimeout bounds the copying of what one daemon left.
+const collectTimeout = 10 * time.Minute
+
+// maxKept bounds a file that a daemon left, in bytes.
+const maxKept = 16 << 30
+
+// keep copies a file of a host's, or all below a folder, to where each belongs. They
+// are whole: their content is what the host says it is.
+func (d *deployment) keep(host Host, path string, to func(path string) string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
-	prefix := p.task.Name + "/" + folder
-	files, err := p.host.Files(ctx, d.run, prefix)
+	files, err := host.Files(ctx, d.run, path)
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		if err := d.copy(p.host, f.Path, filepath.Join(to, strings.TrimPrefix(f.Path, prefix+"/"))); err != nil {
-			return err
+		if f.Size > maxKept {
+			return fmt.Errorf("%s is of %d bytes, more than the %d that are kept", f.Path, f.Size, int64(maxKept))
+		}
+		if err := fetch(ctx, host, d.run, f, to(f.Path)); err != nil {
+			return fmt.Errorf("keep %s: %w", f.Path, err)
 		}
 	}
 	return nil
-}
-
-// collectTimeout bounds the copying of what one daemon left, and of one file.
-const collectTimeout = 10 * time.Minute
-
-func (d *deployment) copy(host Host, path, to string) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
-	defer cancel()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	f, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return host.Get(ctx, d.run, path, 0, f)
 }

@@ -22,31 +22,31 @@ import (
 
 // Site is where a live run takes place.
 type Site struct {
-	Hosts     map[string]Host // by name, all that the experiment has
-	Generator string          // the host that generates load, unless a load says another
-	Here      string          // the host that this process runs on
-	TLS       string          // folder on this host with what to show daemons on others; "" where there are none
-	Store     *oci.Store      // images, from where they are pushed to workers
-	Code      map[string][]byte
+	Hosts map[string]Host // by name, all that the experiment has
+	Here  string          // the host that this process runs on
+	TLS   string          // folder on this host with what to show daemons: certificates, or a token where all are on this host
+	Keep  bool            // the run's folder on this host stays until somebody has fetched what is in it
+	Store *oci.Store      // images, from where they are pushed to workers
+	Code  map[string][]byte
 }
 
 // Host is a host of a Site.
 type Host struct {
 	node.Host
 	Address string // of its daemons for those on other hosts, an IP address
-	TLS     string // folder on the host with what its daemons show; "" where nobody else reaches them
+	TLS     string // folder on the host with what its daemons show
 }
 
 // Local is the site of a cluster whose hosts are all this one.
-func Local(exp *spec.Experiment, here *node.Supervisor, store *oci.Store, code map[string][]byte) Site {
-	s := Site{Hosts: map[string]Host{}, Store: store, Code: code}
+func Local(exp *spec.Experiment, here *node.Supervisor, store *oci.Store, code map[string][]byte) (Site, error) {
+	s := Site{Hosts: map[string]Host{}, TLS: filepath.Join(here.Dir, "token"), Store: store, Code: code}
 	for _, p := range exp.Points {
 		for _, h := range p.Cluster.Hosts {
-			s.Here, s.Generator = h.Name, h.Name
-			s.Hosts[h.Name] = Host{Host: here, Address: "127.0.0.1"}
+			s.Here = h.Name
+			s.Hosts[h.Name] = Host{Host: here, Address: "127.0.0.1", TLS: s.TLS}
 		}
 	}
-	return s
+	return s, mtls.MakeToken(s.TLS)
 }
 
 // Leftovers removes those of each run of s: whoever holds it knows that they have
@@ -98,7 +98,7 @@ func Resume(ctx context.Context, dir string, exp *spec.Experiment, site Site, o 
 }
 
 func (x *execution) live(ctx context.Context, site Site) (*result.Run, hcl.Diagnostics, error) {
-	l := &live{Site: site, run: x.run.Manifest.RunID, progress: x.progress}
+	l := &live{Site: site, run: x.run.Manifest.RunID, progress: x.tell}
 	x.engine = l
 	if err := l.announce(ctx, x.exp); err != nil {
 		return nil, nil, errors.Join(err, l.close(), x.run.Close())
@@ -162,21 +162,13 @@ func (l *live) announce(ctx context.Context, exp *spec.Experiment) error {
 func (l *live) close() error {
 	var errs []error
 	for name, host := range l.Hosts {
-		if name == l.Here && l.TLS != "" {
-			continue // its supervisor keeps the results until somebody has them
+		if name == l.Here && l.Keep {
+			continue
 		}
 		_, err := host.Forget(context.Background(), l.run)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// generator is the host that generates a load.
-func (l *live) generator(load spec.Load) string {
-	if len(load.From) > 0 {
-		return load.From[0]
-	}
-	return l.Generator
 }
 
 func (l *live) repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (out outcome, err error) {
@@ -200,11 +192,17 @@ func (l *live) repeat(ctx context.Context, point *spec.Point, step plan.Step, di
 		return out, d.cause(err)
 	}
 	out.metrics = spec.RepeatMetrics{}
-	for i := range point.Loads {
-		got, err := d.load(point.Loads[i], step)
-		if err != nil {
-			return out, d.cause(err)
-		}
+	collected, err := d.collect(d.watch)
+	if err != nil {
+		collected.end(out.limitations)
+		return out, d.cause(err)
+	}
+	loads, err := d.loads(step)
+	collected.end(out.limitations)
+	if err != nil {
+		return out, d.cause(err)
+	}
+	for _, got := range loads {
 		out.metrics[got.Load] = got.Metrics
 		for _, reason := range got.Reasons {
 			out.reasons = append(out.reasons, reason.Message)

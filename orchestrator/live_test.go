@@ -20,7 +20,11 @@ func TestAnnounce(t *testing.T) {
 		Cluster: spec.Cluster{Hosts: []spec.Host{{Name: "a"}, {Name: "b"}}},
 		Workers: []spec.Worker{{Name: "v", Host: "a", Isolation: "process"}, {Name: "w", Host: "b", Isolation: "containerd"}},
 	}}}
-	l := &live{Site: Local(exp, here, nil, nil), run: "R"}
+	site, err := Local(exp, here, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &live{Site: site, run: "R"}
 	if err := l.announce(t.Context(), exp); err != nil {
 		t.Fatal(err)
 	}

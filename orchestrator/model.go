@@ -7,21 +7,20 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 	"github.com/ainur-faas/ainur/orchestrator/result"
 	"github.com/ainur-faas/ainur/orchestrator/sim"
 )
 
-// maxSamples bounds the samples of one distribution; more are thinned evenly over their order.
-const maxSamples = 10_000
+// maxSamples bounds the samples of one distribution.
+const maxSamples = 2_000
 
-// samples are the durations of one function.
-type samples struct{ exec, start, overhead []time.Duration }
+// samples are the durations of the phases of one function.
+type samples struct{ request, start, dispatch, exec, finish, reply []time.Duration }
 
 // Measured is the model that the completed calls of a finished run make: for
 // each function the durations that were seen, to be drawn from uniformly.
-func Measured(run *result.Run) (sim.Model, error) {
+func Measured(run *result.Run) (*sim.Model, error) {
 	seen := map[string]*samples{}
 	for _, rep := range run.Repeats {
 		calls, err := measure.ReadCalls(run.CallsPath(rep.Step))
@@ -33,7 +32,7 @@ func Measured(run *result.Run) (sim.Model, error) {
 		}
 		for i := range calls {
 			c := &calls[i]
-			if c.Status != measure.OK || c.Exec() == measure.Missing {
+			if !whole(c) {
 				continue
 			}
 			s := seen[c.Function]
@@ -47,33 +46,42 @@ func Measured(run *result.Run) (sim.Model, error) {
 	if len(seen) == 0 {
 		return nil, fmt.Errorf("run %s has no completed call to take durations from", run.Manifest.RunID)
 	}
-	model := sim.Model{}
+	model := &sim.Model{Functions: map[string]sim.FunctionModel{}}
 	for name, s := range seen {
-		model[name] = sim.FunctionModel{Exec: empirical(s.exec), Start: empirical(s.start), Overhead: empirical(s.overhead)}
+		model.Functions[name] = s.measured().Model()
 	}
 	return model, nil
 }
 
+// add takes the phases of a completed call, but for the wait in the queue, which the
+// simulation decides.
 func (s *samples) add(c *measure.Call) {
-	s.exec = append(s.exec, time.Duration(c.Exec()))
+	s.request = append(s.request, time.Duration(c.Queued-c.Sent))
 	if c.ColdKind == "cold" {
 		s.start = append(s.start, time.Duration(c.SandboxReady-c.Dequeued))
 	}
-	waited := c.SandboxReady - c.Queued // in the queue and for the start, which the simulation decides
-	s.overhead = append(s.overhead, time.Duration(c.Service()-c.Exec()-waited))
+	s.dispatch = append(s.dispatch, time.Duration(c.ExecStart-c.SandboxReady))
+	s.exec = append(s.exec, time.Duration(c.Exec()))
+	s.finish = append(s.finish, time.Duration(c.Replied-c.ExecEnd))
+	s.reply = append(s.reply, time.Duration(c.Received-c.Replied))
 }
 
-func empirical(d []time.Duration) spec.Dist {
-	if len(d) == 0 {
-		return spec.Dist{}
+func (s *samples) measured() sim.Measured {
+	return sim.Measured{
+		Request: thin(s.request), Start: thin(s.start), Dispatch: thin(s.dispatch),
+		Exec: thin(s.exec), Finish: thin(s.finish), Reply: thin(s.reply),
 	}
+}
+
+// thin sorts d and, where it is long, leaves maxSamples of it that are evenly apart in its order.
+func thin(d []time.Duration) []time.Duration {
 	slices.Sort(d)
-	if len(d) > maxSamples {
-		thin := make([]time.Duration, maxSamples)
-		for i := range thin {
-			thin[i] = d[i*(len(d)-1)/(maxSamples-1)]
-		}
-		d = thin
+	if len(d) <= maxSamples {
+		return d
 	}
-	return spec.Dist{Kind: "empirical", Samples: d}
+	out := make([]time.Duration, maxSamples)
+	for i := range out {
+		out[i] = d[i*(len(d)-1)/(maxSamples-1)]
+	}
+	return out
 }

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +32,6 @@ import (
 type Cluster struct {
 	Name       string
 	Controller *node.Client // its host executes runs
-	Generator  string       // host that generates load, unless a load says another
 	Hosts      map[string]JobHost
 	Facts      map[string]spec.Facts // by host
 }
@@ -118,7 +119,7 @@ func (x *execution) send(ctx context.Context, c Cluster, store *oci.Store, code 
 			return Job{}, err
 		}
 	}
-	job := Job{Run: id, Controller: c.Controller.Name, Generator: c.Generator, Hosts: c.Hosts, Code: map[string]string{}, Traces: map[string]string{}}
+	job := Job{Run: id, Controller: c.Controller.Name, Hosts: c.Hosts, Code: map[string]string{}, Traces: map[string]string{}}
 	for key, content := range code {
 		path := "code/" + short(content)
 		job.Code[key] = path
@@ -247,13 +248,11 @@ func (x *execution) follow(ctx context.Context, c Cluster, run, name string) err
 	for i := range x.exp.Points {
 		points[x.exp.Points[i].ID] = &x.exp.Points[i]
 	}
-	show := func(text []byte) {
-		var l line
-		if json.Unmarshal(text, &l) == nil && l.Stage != Reclaiming {
-			x.progress(Progress{Point: points[l.Point], Step: l.Step, Steps: l.Steps, Repeat: l.Repeat, Stage: l.Stage, Load: l.Load, Message: l.Message})
+	exit, err := Watch(ctx, c.Controller, run, name, 0, func(s Standing) {
+		if s.Stage != Reclaiming {
+			x.tell(Progress{Point: points[s.Point], Step: s.Step, Steps: s.Steps, Repeat: s.Repeat, Stage: s.Stage, Load: s.Load, Message: s.Message})
 		}
-	}
-	exit, err := c.Controller.Follow(ctx, run, name, 1, show) // its first line says that it is ready
+	})
 	if err != nil && ctx.Err() != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), conductGrace+node.Patience)
 		defer cancel()
@@ -284,6 +283,70 @@ func (x *execution) collect(ctx context.Context, c Cluster) error {
 	return nil
 }
 
+// Bring brings home what has ended of a run that its controller executes, or has
+// left, up to so many bytes, and returns those that came. The run stays what it was. What
+// is over the limit is named.
+func Bring(ctx context.Context, dir string, from node.Host, most int64) (size int64, over []string, err error) {
+	run, err := result.Reopen(dir)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { err = errors.Join(err, run.Close()) }()
+	for again := range 3 { // it goes on: a file may be another by the time that it is fetched
+		var n int64
+		n, over, err = bring(ctx, run, from, most-size)
+		size += n
+		if err == nil || ctx.Err() != nil || again == 2 {
+			return size, over, err
+		}
+	}
+	return size, over, nil
+}
+
+func bring(ctx context.Context, run *result.Run, from node.Host, most int64) (size int64, over []string, err error) {
+	id := run.Manifest.RunID
+	files, err := from.Files(ctx, id, resultFolder)
+	if err != nil {
+		return 0, nil, err
+	}
+	var under []string // folders of repeats that have not ended
+	for _, f := range files {
+		if filepath.Base(f.Path) != result.StatusFile {
+			continue
+		}
+		var text bytes.Buffer
+		var status result.Repeat
+		if err := errors.Join(from.Get(ctx, id, f.Path, 0, &text), json.Unmarshal(text.Bytes(), &status)); err != nil {
+			return 0, nil, fmt.Errorf("collect %s: %w", f.Path, err)
+		}
+		if status.State == result.Running {
+			under = append(under, filepath.Dir(f.Path)+"/")
+		}
+	}
+	for _, f := range files {
+		name := strings.TrimPrefix(f.Path, resultFolder+"/")
+		path := filepath.Join(run.Dir, name)
+		if strings.HasPrefix(filepath.Base(name), ".") { // it is being written
+			continue
+		}
+		if slices.ContainsFunc(under, func(dir string) bool { return strings.HasPrefix(f.Path, dir) }) {
+			continue
+		}
+		if sum, err := digest.File(path); err == nil && sum == f.SHA256 {
+			continue
+		}
+		if size+f.Size > most {
+			over = append(over, name)
+			continue
+		}
+		if err := fetch(ctx, from, id, f, path); err != nil {
+			return size, over, fmt.Errorf("collect %s: %w", f.Path, err)
+		}
+		size += f.Size
+	}
+	return size, over, nil
+}
+
 // partial is what a file that is not all there is called.
 const partial = ".partial"
 
@@ -306,7 +369,10 @@ func fetch(ctx context.Context, from node.Host, run string, f node.File, path st
 		}
 		info, err := part.Stat()
 		if err == nil {
-			err = from.Get(ctx, run, f.Path, info.Size(), part)
+			err = from.Get(ctx, run, f.Path, info.Size(), &atMost{part, f.Size - info.Size()})
+			if errors.Is(err, errWhole) {
+				err = nil
+			}
 		}
 		if err := errors.Join(err, part.Close()); err != nil {
 			return err
@@ -326,6 +392,26 @@ func fetch(ctx context.Context, from node.Host, run string, f node.File, path st
 		}
 	}
 	return nil
+}
+
+// errWhole ends the reading of a file of which all is there that the host listed; it may have
+// grown since, or not be what the host said.
+var errWhole = errors.New("all of it is there")
+
+// atMost takes what is left of a file, and no more.
+type atMost struct {
+	w    io.Writer
+	left int64
+}
+
+func (a *atMost) Write(b []byte) (int, error) {
+	n := min(int64(len(b)), max(0, a.left))
+	a.left -= n
+	written, err := a.w.Write(b[:n])
+	if err == nil && written < len(b) {
+		err = errWhole
+	}
+	return written, err
 }
 
 // settle makes path hold what its partial file does. The ledger stays the file that it is: it is locked.

@@ -3,6 +3,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -58,7 +60,7 @@ type engine interface {
 	repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (outcome, error)
 	// facts are those of the hosts by name, none where there are no hosts.
 	facts(ctx context.Context) (map[string]spec.Facts, error)
-	// decisions is the hash of all decision logs in order, false where there are none.
+	// decisions is the hash of the hashes of all decision logs, in order of points and repeats; false where there are none.
 	decisions() (sha256 string, ok bool)
 	// close ends what serves several repeats.
 	close() error
@@ -74,9 +76,11 @@ type outcome struct {
 // execution is an experiment that is being executed.
 type execution struct {
 	Options
-	exp    *spec.Experiment
-	engine engine
-	run    *result.Run
+	exp      *spec.Experiment
+	engine   engine
+	run      *result.Run
+	jobs     int        // steps at a time in virtual time, where nothing has to cool down; 0 is one after the other
+	progress sync.Mutex // of Progress
 }
 
 // errStopped is the cause of what was not done because an earlier repeat failed.
@@ -100,30 +104,8 @@ func (x *execution) steps(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, x.engine.close())
 	}
-	var stop error // why no further step is taken
-	for i, step := range x.left() {
-		if stop == nil && ctx.Err() != nil {
-			stop = context.Cause(ctx)
-		}
-		if stop != nil {
-			if err := x.record(step.Step, result.Repeat{State: result.Skipped, Reason: stop.Error(), Started: time.Now()}); err != nil {
-				return errors.Join(err, x.engine.close())
-			}
-			continue
-		}
-		if i > 0 && x.exp.Cooldown > 0 {
-			select {
-			case <-time.After(x.exp.Cooldown):
-			case <-ctx.Done():
-			}
-		}
-		failed, err := x.step(ctx, step)
-		if err != nil {
-			return errors.Join(err, x.engine.close())
-		}
-		if failed && x.exp.OnFailure == "stop" {
-			stop = errStopped
-		}
+	if err := x.each(ctx, x.left()); err != nil {
+		return errors.Join(err, x.engine.close())
 	}
 	reasons := x.drifted(context.WithoutCancel(ctx), before)
 	if err := x.engine.close(); err != nil {
@@ -133,6 +115,53 @@ func (x *execution) steps(ctx context.Context) error {
 		return nil
 	}
 	return x.run.Amend(func(m *result.Manifest) { m.Invalid = append(m.Invalid, reasons...) })
+}
+
+// each takes steps, so many at a time, in order.
+func (x *execution) each(ctx context.Context, steps []numbered) error {
+	var (
+		work   sync.WaitGroup
+		mu     sync.Mutex
+		stop   error // why no further step is taken
+		broken []error
+	)
+	places := make(chan struct{}, max(1, x.jobs))
+	for i, step := range steps {
+		places <- struct{}{}
+		if i > 0 && x.jobs == 0 && x.exp.Cooldown > 0 && ctx.Err() == nil {
+			select {
+			case <-time.After(x.exp.Cooldown):
+			case <-ctx.Done():
+			}
+		}
+		mu.Lock()
+		if stop == nil && ctx.Err() != nil {
+			stop = context.Cause(ctx)
+		}
+		why := stop
+		mu.Unlock()
+		work.Go(func() {
+			defer func() { <-places }()
+			var failed bool
+			var err error
+			if why != nil {
+				err = x.record(step.Step, result.Repeat{State: result.Skipped, Reason: why.Error(), Started: time.Now()})
+			} else {
+				failed, err = x.step(ctx, step)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if failed && x.exp.OnFailure == "stop" && stop == nil {
+				stop = errStopped
+			}
+			if err != nil {
+				broken = append(broken, err)
+				stop = cmp.Or(stop, err)
+			}
+		})
+	}
+	work.Wait()
+	return errors.Join(broken...)
 }
 
 // drifted records the facts of hosts before and after, and says what changed.
@@ -191,9 +220,9 @@ func (x *execution) step(ctx context.Context, step numbered) (failed bool, err e
 		repeatCtx, cancel = context.WithTimeoutCause(ctx, x.exp.Timeout, fmt.Errorf("the repeat took longer than timeout = %v", x.exp.Timeout))
 		defer cancel()
 	}
-	x.progress(Progress{Point: point, Step: step.number, Steps: len(x.run.Steps), Repeat: step.Repeat, Stage: Starting})
+	x.tell(Progress{Point: point, Step: step.number, Steps: len(x.run.Steps), Repeat: step.Repeat, Stage: Starting})
 	out, err := x.engine.repeat(repeatCtx, point, step.Step, dir)
-	x.progress(Progress{Point: point, Step: step.number, Steps: len(x.run.Steps), Repeat: step.Repeat, Stage: Ended})
+	x.tell(Progress{Point: point, Step: step.number, Steps: len(x.run.Steps), Repeat: step.Repeat, Stage: Ended})
 	if err := x.limit(out.limitations); err != nil {
 		return false, err
 	}
@@ -226,10 +255,13 @@ func (x *execution) limit(limitations map[string][]string) error {
 	})
 }
 
-func (x *execution) progress(p Progress) {
-	if x.Progress != nil {
-		x.Progress(p)
+func (x *execution) tell(p Progress) {
+	if x.Progress == nil {
+		return
 	}
+	x.progress.Lock()
+	defer x.progress.Unlock()
+	x.Progress(p)
 }
 
 // conclude evaluates what was measured and seals the run.

@@ -1,21 +1,22 @@
 package orchestrator
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"os"
+	"maps"
 	"path/filepath"
-	"time"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 	"github.com/ainur-faas/ainur/loadgen/arrival"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 	"github.com/ainur-faas/ainur/loadgen/trace"
@@ -24,60 +25,101 @@ import (
 	"github.com/ainur-faas/ainur/orchestrator/sim"
 )
 
-// Simulate executes exp in virtual time. Durations come from model, or from the
+// Simulate executes exp in virtual time, several repeats at a time; how many
+// changes nothing of what is computed. Durations come from model, or from the
 // functions' profiles when model is nil.
-func Simulate(ctx context.Context, exp *spec.Experiment, model sim.Model, o Options) (*result.Run, hcl.Diagnostics, error) {
+func Simulate(ctx context.Context, exp *spec.Experiment, model *sim.Model, o Options) (*result.Run, hcl.Diagnostics, error) {
 	models := make([]sim.Model, len(exp.Points))
 	for i := range exp.Points {
-		models[i] = model
-		if model == nil {
-			declared, err := sim.Declared(&exp.Points[i])
-			if err != nil {
+		if model != nil {
+			models[i] = *model
+			if err := model.Covers(&exp.Points[i]); err != nil {
 				return nil, nil, err
 			}
-			models[i] = declared
+			continue
 		}
+		declared, err := sim.Declared(&exp.Points[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		models[i] = declared
 	}
 	x, err := begin(ctx, exp, o, result.Simulated)
 	if err != nil {
 		return nil, nil, err
 	}
-	x.engine = &simulation{models: models, traces: map[string]*trace.Trace{}, log: sha256.New()}
+	x.jobs = cmp.Or(exp.Simulate.Jobs, runtime.GOMAXPROCS(0))
+	x.engine = newSimulation(models, exp.Simulate.Records)
 	return x.execute(ctx)
 }
 
-// simulation is the engine of virtual time.
+// simulation is the engine of virtual time. Repeats are independent of each other.
 type simulation struct {
-	models []sim.Model // by point
-	traces map[string]*trace.Trace
-	log    hash.Hash // of all decision logs, one after the other
+	models    []sim.Model // by point
+	aggregate bool        // no record of a call or decision is kept
+
+	mu     sync.Mutex
+	traces map[string]*trace.Trace // by path
+	logs   map[plan.Step][]byte    // SHA-256 of decision logs
 }
 
+func newSimulation(models []sim.Model, records string) *simulation {
+	return &simulation{models: models, aggregate: records == "aggregate", traces: map[string]*trace.Trace{}, logs: map[plan.Step][]byte{}}
+}
+
+// SimulateOnce simulates one repeat of point, with its records in the folder dir.
+func SimulateOnce(ctx context.Context, point *spec.Point, model sim.Model, seed uint64, records, dir string) (spec.RepeatMetrics, error) {
+	out, err := newSimulation([]sim.Model{model}, records).repeat(ctx, point, plan.Step{Repeat: 1, Seed: seed}, dir)
+	return out.metrics, err
+}
+
+// exactTimes is how many times of each kind a simulation keeps to take quantiles from.
+const exactTimes = 4096
+
 func (s *simulation) repeat(ctx context.Context, point *spec.Point, step plan.Step, dir string) (outcome, error) {
-	path := filepath.Join(dir, "decisions.log")
-	file, err := os.Create(path)
-	if err != nil {
-		return outcome{}, err
+	summaries := map[string]*measure.Summary{}
+	for _, load := range point.Loads {
+		summaries[load.Name] = measure.NewSummary(load, exactTimes)
 	}
-	buffered := bufio.NewWriter(file)
-	got, err := sim.Run(ctx, sim.Config{
-		Point: point, Model: s.models[step.Point], Seed: step.Seed, Traces: s.calls, Log: io.MultiWriter(buffered, s.log),
-	})
-	if err := errors.Join(err, buffered.Flush(), file.Close()); err != nil {
+	var ended sim.Result
+	simulate := func(log io.Writer, add func(*measure.Call) error) (err error) {
+		sum := sha256.New()
+		ended, err = sim.Run(ctx, sim.Config{
+			Point: point, Model: s.models[step.Point], Seed: step.Seed, Traces: s.calls, Log: io.MultiWriter(log, sum),
+			Record: func(c *measure.Call) error {
+				summaries[c.Load].Add(c)
+				return add(c)
+			},
+		})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.logs[step] = sum.Sum(nil)
+		return err
+	}
+	var err error
+	if s.aggregate {
+		err = simulate(io.Discard, func(*measure.Call) error { return nil })
+	} else {
+		err = atomicfile.Write(filepath.Join(dir, "decisions.log"), 0o644, func(log io.Writer) error {
+			return measure.WriteCalls(filepath.Join(dir, result.CallsFile), func(add func(*measure.Call) error) error {
+				return simulate(log, func(c *measure.Call) error {
+					c.Point, c.Repeat, c.TID = point.ID, step.Repeat, measure.TID(point.ID, step.Repeat, c.Load, c.Seq)
+					return add(c)
+				})
+			})
+		})
+	}
+	if err != nil {
 		return outcome{}, fmt.Errorf("simulate: %w", err)
 	}
 	out := outcome{metrics: spec.RepeatMetrics{}}
 	for _, load := range point.Loads {
-		calls := got.Calls[load.Name]
-		ending := measure.Ending{Stopped: duration(load)}
-		out.metrics[load.Name] = measure.Summarize(calls, load, ending.Stopped)
-		for _, reason := range measure.Validate(calls, load, ending) {
+		summary, ending := summaries[load.Name], measure.Ending{Stopped: ended.Stopped[load.Name]}
+		out.metrics[load.Name] = summary.Metrics(ending.Stopped)
+		for _, reason := range summary.Validate(ending) {
 			out.reasons = append(out.reasons, reason.Message)
 		}
-		if err := errors.Join(
-			measure.WriteCalls(filepath.Join(dir, result.CallsFile), calls),
-			measure.WriteHistograms(filepath.Join(dir, "hdr"), calls),
-		); err != nil {
+		if err := summary.WriteHistograms(filepath.Join(dir, "hdr"), ended.Ended); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -85,6 +127,8 @@ func (s *simulation) repeat(ctx context.Context, point *spec.Point, step plan.St
 }
 
 func (s *simulation) calls(t *spec.Trace) (arrival.Calls, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.traces[t.Path] == nil {
 		read, err := trace.ReadIluvatar(t.Path, t.Metadata)
 		if err != nil {
@@ -95,16 +139,16 @@ func (s *simulation) calls(t *spec.Trace) (arrival.Calls, error) {
 	return s.traces[t.Path].Arrivals(), nil
 }
 
-func (s *simulation) decisions() (string, bool) { return hex.EncodeToString(s.log.Sum(nil)), true }
+func (s *simulation) decisions() (string, bool) {
+	all := sha256.New()
+	for _, step := range slices.SortedFunc(maps.Keys(s.logs), func(a, b plan.Step) int {
+		return cmp.Or(cmp.Compare(a.Point, b.Point), cmp.Compare(a.Repeat, b.Repeat))
+	}) {
+		all.Write(s.logs[step])
+	}
+	return hex.EncodeToString(all.Sum(nil)), true
+}
 
 func (*simulation) facts(context.Context) (map[string]spec.Facts, error) { return nil, nil }
 
 func (*simulation) close() error { return nil }
-
-// duration is that of all phases.
-func duration(l spec.Load) (d time.Duration) {
-	for _, p := range l.Phases {
-		d += p.Duration
-	}
-	return d
-}

@@ -101,8 +101,15 @@ func Alive() func(run string) bool {
 			continue // it has ended
 		}
 		args := strings.Split(string(bytes.TrimRight(b, "\x00")), "\x00")
-		if n := slices.Index(args, "--run"); n > 0 && n+1 < len(args) && slices.Contains(args, "agent") {
-			agents[args[n+1]] = true
+		if !slices.Contains(args, "agent") {
+			continue
+		}
+		for i, arg := range args {
+			if run, ok := strings.CutPrefix(arg, "--run="); ok {
+				agents[run] = true
+			} else if arg == "--run" && i+1 < len(args) {
+				agents[args[i+1]] = true
+			}
 		}
 	}
 	return func(run string) bool {

@@ -17,8 +17,7 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/image"
 	"github.com/ainur-faas/ainur/agent/image/oci"
-	"github.com/ainur-faas/ainur/agent/keepalive"
-	"github.com/ainur-faas/ainur/agent/queue"
+	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -110,11 +109,7 @@ const (
 
 // New returns an Agent that has no function yet.
 func New(o Options) (*Agent, error) {
-	queuePolicy, err := queue.Builtin().Build(o.Worker.Queue.Name, o.Worker.Queue.Decode)
-	if err != nil {
-		return nil, err
-	}
-	keepAlive, err := keepalive.Builtin().Build(o.Worker.KeepAlive.Name, o.Worker.KeepAlive.Decode)
+	config, err := worker.Configured(o.Worker)
 	if err != nil {
 		return nil, err
 	}
@@ -128,15 +123,35 @@ func New(o Options) (*Agent, error) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	a := &Agent{
 		options: o, began: time.Now(), logs: logs, ctx: ctx, stop: stop,
-		core: worker.New(worker.Config{
-			MilliCPU: o.Worker.MilliCPU, Memory: int64(o.Worker.Memory), Queue: queuePolicy, KeepAlive: keepAlive,
-		}),
+		core:      worker.New(config),
 		functions: map[string]*function{}, calls: map[worker.InvocationID]call{},
 		boxes: map[worker.SandboxID]*box{}, async: map[string]*asyncCall{},
 	}
 	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.timer.Stop()
+	if every := a.core.Sampling(); every > 0 {
+		a.tasks.Go(func() { a.sample(every) })
+	}
 	return a, nil
+}
+
+// sample tells the core of the load as often as it wants to know, by the mean of some readings since.
+func (a *Agent) sample(every time.Duration) {
+	const readings = 8
+	t := time.NewTicker(every / readings)
+	defer t.Stop()
+	for sum, n := int64(0), int64(1); ; n++ {
+		select {
+		case <-t.C:
+		case <-a.ctx.Done():
+			return
+		}
+		sum += int64(resource.Runnable())
+		if n%readings == 0 {
+			a.handle(worker.Load{MilliCPU: sum * 1000 / readings})
+			sum = 0
+		}
+	}
 }
 
 func (a *Agent) now() time.Duration { return time.Since(a.began) }
@@ -296,7 +311,7 @@ func (a *Agent) Register(f spec.Function, code []byte) error {
 			return fmt.Errorf("function %s: %w: %w", f.Name, ErrBadCode, err)
 		}
 	}
-	id, err := a.core.Register(worker.Function{Name: f.Name, MilliCPU: f.MilliCPU, Memory: int64(f.Memory)})
+	id, err := a.core.Register(worker.Function{Name: f.Name, MilliCPU: f.MilliCPU, Memory: int64(f.Memory), Timeout: f.Timeout})
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", ErrNeverFits, err), os.RemoveAll(reg.code))
 	}

@@ -17,6 +17,17 @@ func HostFacts() spec.Facts {
 	return f
 }
 
+// Runnable is how many threads of this host run or could, the caller's own not counted; 0 where the host does not say.
+func Runnable() int {
+	fields := strings.Fields(string(read("/proc/loadavg")))
+	if len(fields) < 4 {
+		return 0
+	}
+	running, _, _ := strings.Cut(fields[3], "/")
+	n, _ := strconv.Atoi(running) // 0 when it is no number
+	return max(0, n-1)
+}
+
 // Files are those of a host, which may be another than this one.
 type Files struct {
 	Read   func(path string) []byte // nil where there is none

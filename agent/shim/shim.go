@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -163,6 +164,16 @@ var interpreter = sync.OnceValues(func() (python, error) {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return python{lines[0], lines[1:]}, nil
 })
+
+// PythonFolders are where the interpreter of this host and its modules are, none where
+// it has none.
+func PythonFolders() []string {
+	found, err := interpreter()
+	if err != nil {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(found.folders)))
+}
 
 // Reads are the files and folders, beside those of the system, that the process which
 // Command starts reads.

@@ -37,6 +37,9 @@ type (
 	Drain struct{}
 	// Clean removes every idle sandbox.
 	Clean struct{}
+	// Load is how much CPU the host has use for, in thousandths of a core: of what can run, whether it does or
+	// not. It is wanted as often as Sampling says.
+	Load struct{ MilliCPU int64 }
 	// Tick is the passing of time.
 	Tick struct{}
 )
@@ -51,6 +54,7 @@ func (Removed) event()     {}
 func (Prewarm) event()     {}
 func (Drain) event()       {}
 func (Clean) event()       {}
+func (Load) event()        {}
 func (Tick) event()        {}
 
 // Op is what to do.
@@ -101,19 +105,23 @@ const (
 	Broken                 // Remove: its last invocation left it unusable
 	Lost                   // Remove: it ended by itself while idle
 	Cleaned                // Remove: Clean asked for it
+	Buffered               // Remove: so that memory is free when it is needed
 	Draining               // Fail: the worker takes no more
+	Overdue                // Fail: the queue's policy refuses what is expected to miss its deadline
+	Shed                   // Fail: the concurrency policy refuses some of what waits for too long
 	UnknownFunction        // Fail, Refuse: no such function
 	NoSandbox              // Fail: the sandbox it waited for did not start
 	NoMemory               // Refuse: the memory is in use
 )
 
 func (r Reason) String() string {
-	return [...]string{"", "expired", "evicted", "broken", "lost", "cleaned", "draining", "unknown function", "no sandbox", "no memory"}[r]
+	return [...]string{"", "expired", "evicted", "broken", "lost", "cleaned", "buffered", "draining", "it is expected to miss its deadline", "all that waits does so for too long", "unknown function", "no sandbox", "no memory"}[r]
 }
 
 // Status is the worker at one moment.
 type Status struct {
 	MilliCPU, MilliCPUUsed int64
+	MilliCPULimit          int64 // that may be used now: the concurrency policy's
 	Memory, MemoryUsed     int64 // bytes
 	Waiting                int   // in the queue
 	Pending                int   // dequeued, waiting for a sandbox
@@ -127,7 +135,7 @@ type Status struct {
 func (w *Worker) Status() Status {
 	s := Status{
 		MilliCPU: w.config.MilliCPU, MilliCPUUsed: w.cpuUsed, Memory: w.config.Memory, MemoryUsed: w.memUsed,
-		Waiting: w.waiting.len(), Running: w.running, Idle: w.idle.len(), Sandboxes: len(w.sandboxes), Draining: w.draining,
+		MilliCPULimit: w.limitCPU, Waiting: w.waiting.Len() + w.held, Running: w.running, Idle: w.idle.Len(), Sandboxes: len(w.sandboxes), Draining: w.draining,
 	}
 	for _, f := range w.functions {
 		s.Pending += len(f.pending)
@@ -143,6 +151,8 @@ func (w *Worker) Empty() bool { return len(w.calls) == 0 }
 // in the queue and its time in a sandbox. The wait is the fluid one, work
 // ahead divided by capacity: exact when jobs are small against it.
 func (w *Worker) Estimate(id FunctionID) (wait, service time.Duration) {
-	f := w.functions[id-1]
-	return time.Duration(w.backlog / w.config.MilliCPU), f.expected()
+	return time.Duration(w.backlog / w.config.MilliCPU), w.expected(w.functions[id-1])
 }
+
+// Sampling is how often a Load is wanted; 0 is never.
+func (w *Worker) Sampling() time.Duration { return w.regulator.Every() }

@@ -8,10 +8,15 @@ package worker
 
 import (
 	"fmt"
+	"math"
 	"time"
 
+	"github.com/ainur-faas/ainur/agent/concurrency"
+	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
+	"github.com/ainur-faas/ainur/internal/minheap"
 )
 
 // FunctionID, InvocationID and SandboxID name things in events and actions.
@@ -22,80 +27,112 @@ type (
 	SandboxID    uint64
 )
 
-// Config is the capacity of a worker and its policies.
-type Config struct {
-	MilliCPU  int64 // 1000 = one core
-	Memory    int64 // bytes for sandboxes
-	Queue     queue.Policy
-	KeepAlive keepalive.Policy
-}
-
 // Function is what the scheduler knows of a function.
 type Function struct {
 	Name     string
-	MilliCPU int64 // held by an invocation from its dequeueing to its end
-	Memory   int64 // bytes held by a sandbox from its creation to its removal
+	MilliCPU int64         // held by an invocation from its dequeueing to its end
+	Memory   int64         // bytes held by a sandbox from its creation to its removal
+	Timeout  time.Duration // of an execution; 0 = none
 }
 
 // Worker is the state of one worker. It is not safe for concurrent use.
 type Worker struct {
 	config    Config
+	order     queue.Order
+	admission queue.Admission // nil where everything may join the queue
+	unqueued  bool            // CPU is not waited for
+	rules     queue.Exceptions
+	regulator concurrency.Regulator
+	limits    concurrency.Limits
+	shedder   concurrency.Shedder
+	keeper    keepalive.Keeper
+	planner   prewarm.Planner
 	functions []*function // by FunctionID - 1
 	calls     map[InvocationID]*invocation
 	sandboxes map[SandboxID]*sandbox
-	waiting   order[invocation] // by rank of the queue policy
-	idle      order[sandbox]    // by keep-alive priority
-	expiry    order[sandbox]    // by time of expiry
-	made      SandboxID         // ids given out
-	seq       uint64
+	waiting   minheap.Heap[*invocation] // by rank of the queue policy
+	oldest    minheap.Heap[*invocation] // the same, by arrival; empty where a wait has no bound
+	idle      minheap.Heap[*sandbox]    // by keep-alive priority
+	expiry    minheap.Heap[*sandbox]    // by time of expiry
+	planned   minheap.Heap[*function]   // by the time at which a sandbox is to be made ahead
+	free      []*invocation             // ended, to be used again
+	made      SandboxID                 // ids given out
+	arrived   uint64                    // invocations
 
-	cpuUsed  int64 // of invocations that were dequeued and have not ended
-	memUsed  int64 // of sandboxes that were asked for and are not yet removed
-	leaving  int64 // part of memUsed: of sandboxes whose removal was asked for
-	idleMem  int64 // part of memUsed: of idle sandboxes
-	backlog  int64 // sum over waiting of expected ns x milliCPU
-	running  int
-	draining bool
+	limitCPU  int64 // for invocations, in mCPU
+	limitRuns int   // invocations that may be dequeued and not ended
+	bypassCPU int64 // limitCPU for what does not queue
+	cpuUsed   int64 // of invocations that were dequeued and have not ended
+	underWay  int   // their number
+	running   int   // those of them that have a sandbox
+	held      int   // waiting, and kept from waiting by the limit of their functions
+	memUsed   int64 // of sandboxes that were asked for and are not yet removed
+	leaving   int64 // part of memUsed: of sandboxes whose removal was asked for
+	idleMem   int64 // part of memUsed: of idle sandboxes
+	backlog   int64 // sum over waiting of expected ns x milliCPU
+	short     bool  // memory is, for one that waits
+	draining  bool
 }
 
 type function struct {
 	Function
 	id       FunctionID
-	idle     []*sandbox    // most recently used last
-	pending  []*invocation // dequeued, waiting for a sandbox, oldest first
-	starting int           // sandboxes in the making
-	exec     average
-	start    average
+	limit    int                          // of its invocations that are under way
+	idle     chain                        // sandboxes
+	boxes    int                          // sandboxes that were asked for and are not leaving
+	starting int                          // of them, those in the making
+	held     minheap.Heap[*invocation]    // waiting by rank: it is at its limit
+	pending  []*invocation                // dequeued, waiting for a sandbox, oldest first
+	queued   int                          // invocations that wait
+	underWay int                          // dequeued and not ended
+	exec     [Cold + 1]estimate.Estimator // of executions, by Kind
+	start    estimate.Estimator           // of start-ups
+	interval estimate.Estimator           // between arrivals
+	last     time.Duration                // arrival
+	arrived  int64
+	calls    int64         // those that arrived since it last had no sandbox
+	ended    time.Duration // its last end, less than 0 before the first
+	want     int           // sandboxes, that the prewarm policy asked for when it was last called
+	plan     int           // place in planned
 }
 
 type invocation struct {
 	id       InvocationID
 	function *function
-	expected time.Duration
+	item     queue.Item
+	rank     time.Duration
 	dequeued time.Duration
 	state    state
 	sandbox  *sandbox // while running
-	pos      int      // in waiting
+	kind     Kind     // of its start
+	load     int      // that ran when it did start
+	passed   int      // that started before it by back-filling
+	place    int      // in waiting, or in its function's held
+	byAge    int      // in oldest
 }
 
 type state int
 
 const (
 	waiting state = iota
+	held          // waiting, while its function is at its limit
 	pending
 	running
 )
 
 type sandbox struct {
-	id        SandboxID
-	function  *function
-	state     boxState
-	ahead     bool // made by Prewarm, for no invocation
-	asked     time.Duration
-	took      time.Duration
-	uses      int64
-	idlePos   int
-	expiryPos int
+	id          SandboxID
+	function    *function
+	state       boxState
+	ahead       bool // made by Prewarm, for no invocation
+	asked       time.Duration
+	took        time.Duration
+	uses        int64
+	priority    float64 // since it is idle
+	idlePlace   int
+	expiryPlace int      // -1 where it does not expire
+	older       *sandbox // in the chain of the idle of its function
+	newer       *sandbox
 }
 
 type boxState int
@@ -109,7 +146,27 @@ const (
 
 // New returns an empty worker.
 func New(c Config) *Worker {
-	return &Worker{config: c, calls: map[InvocationID]*invocation{}, sandboxes: map[SandboxID]*sandbox{}}
+	c = c.withDefaults()
+	w := &Worker{
+		config: c, order: c.Queue.New(), rules: c.Queue.Rules(), regulator: c.Concurrency.New(c.MilliCPU), limits: c.Concurrency.Rules(),
+		keeper: c.KeepAlive.New(), planner: c.Prewarm.New(), calls: map[InvocationID]*invocation{}, sandboxes: map[SandboxID]*sandbox{},
+	}
+	w.admission, _ = w.order.(queue.Admission)
+	_, w.unqueued = c.Queue.(queue.Unqueued)
+	w.shedder = concurrency.Shedder{Target: w.limits.ShedTarget, Interval: w.limits.ShedInterval}
+	w.waiting.Moved = func(it *invocation, place int) { it.place = place }
+	w.oldest.Moved = func(it *invocation, place int) { it.byAge = place }
+	w.idle.Moved = func(b *sandbox, place int) { b.idlePlace = place }
+	w.expiry.Moved = func(b *sandbox, place int) { b.expiryPlace = place }
+	w.planned.Moved = func(f *function, place int) { f.plan = place }
+	w.limit()
+	return w
+}
+
+// limit takes over the limits of the regulator.
+func (w *Worker) limit() {
+	w.limitCPU, w.limitRuns = w.regulator.Limit()
+	w.bypassCPU = max(w.limitCPU, int64(w.rules.BypassLoad*float64(w.config.MilliCPU)))
 }
 
 // Register adds a function, or says why it can never run here.
@@ -122,8 +179,16 @@ func (w *Worker) Register(f Function) (FunctionID, error) {
 	case f.Memory > w.config.Memory:
 		return 0, fmt.Errorf("function %s asks for %d bytes of memory, the worker has %d", f.Name, f.Memory, w.config.Memory)
 	}
-	w.functions = append(w.functions, &function{Function: f, id: FunctionID(len(w.functions) + 1)})
-	return FunctionID(len(w.functions)), nil
+	fn := &function{
+		Function: f, id: FunctionID(len(w.functions) + 1), limit: w.limits.Of(f.Name), ended: -1, plan: -1,
+		start: w.config.Estimate.New(), interval: intervals.New(),
+	}
+	for kind := range fn.exec {
+		fn.exec[kind] = w.config.Estimate.New()
+	}
+	fn.held.Moved = func(it *invocation, place int) { it.place = place }
+	w.functions = append(w.functions, fn)
+	return fn.id, nil
 }
 
 // Handle applies ev at time now, which counts from the worker's start and never
@@ -155,30 +220,42 @@ func (w *Worker) Handle(now time.Duration, ev Event, dst []Action) []Action {
 	case Drain:
 		w.draining = true
 	case Clean:
-		for w.idle.len() > 0 {
-			dst = w.remove(w.idle.min(), Cleaned, dst)
+		for w.idle.Len() > 0 {
+			dst = w.remove(w.idle.Value(), Cleaned, dst)
 		}
+	case Load:
+		w.regulator.Load(ev.MilliCPU)
+		w.limit()
 	case Tick:
 	}
 	dst = w.expire(now-1, dst)
 	dst = w.schedule(now, dst)
-	return w.expire(now, dst) // what is due now goes only if nothing waits for it
+	if a, ok := ev.(Arrive); ok {
+		dst = w.prepare(now, a.Function, dst)
+	}
+	dst = w.keepPlan(now, dst)
+	dst = w.expire(now, dst) // what is due now goes only if nothing waits for it
+	return w.keepFree(dst)
 }
 
 // expire removes the idle sandboxes that are due until the time given.
 func (w *Worker) expire(until time.Duration, dst []Action) []Action {
-	for w.expiry.len() > 0 && time.Duration(w.expiry.minKey()) <= until {
-		dst = w.remove(w.expiry.min(), Expired, dst)
+	for w.expiry.Len() > 0 && time.Duration(w.expiry.Key()) <= until {
+		dst = w.remove(w.expiry.Value(), Expired, dst)
 	}
 	return dst
 }
 
 // Deadline says when to call Handle with a Tick if nothing happens before.
 func (w *Worker) Deadline() (time.Duration, bool) {
-	if w.expiry.len() == 0 {
-		return 0, false
+	at := int64(math.MaxInt64)
+	if w.expiry.Len() > 0 {
+		at = w.expiry.Key()
 	}
-	return time.Duration(w.expiry.minKey()), true
+	if w.planned.Len() > 0 {
+		at = min(at, w.planned.Key())
+	}
+	return time.Duration(at), at < math.MaxInt64
 }
 
 func (w *Worker) arrive(now time.Duration, ev Arrive, dst []Action) []Action {
@@ -189,45 +266,239 @@ func (w *Worker) arrive(now time.Duration, ev Arrive, dst []Action) []Action {
 		return append(dst, Action{Op: Fail, Invocation: ev.Invocation, Why: UnknownFunction})
 	}
 	f := w.functions[ev.Function-1]
-	it := &invocation{id: ev.Invocation, function: f, expected: f.expected(), pos: -1}
+	if f.arrived++; f.arrived > 1 {
+		f.interval.Add(0, now-f.last)
+	}
+	f.last = now
+	f.calls++
+	w.arrived++
+	item := w.item(now, f)
+	silent := f.silent(now)
+	w.keeper.Arrived(int(f.id), silent)
+	f.want = w.planner.Arrived(prewarm.Call{Function: int(f.id), Idle: silent, Interval: item.Interval, Service: item.Exec})
+	w.unplan(f)
+	if w.admission != nil && !w.admission.Admit(item, time.Duration(w.backlog/w.config.MilliCPU)) {
+		return append(dst, Action{Op: Fail, Function: f.id, Invocation: ev.Invocation, Why: Overdue})
+	}
+	it := w.invocation()
+	*it = invocation{id: ev.Invocation, function: f, item: item, place: -1, byAge: -1}
 	w.calls[it.id] = it
-	w.seq++
-	w.backlog += int64(it.expected) * f.MilliCPU
-	rank := w.config.Queue.Rank(queue.Item{Seq: w.seq, Arrived: now, Expected: it.expected})
-	w.waiting.push(int64(rank), w.seq, it, &it.pos)
+	if w.bypasses(it) {
+		return w.begin(now, it, dst)
+	}
+	it.rank = w.order.Rank(item)
+	f.queued++
+	w.backlog += int64(item.Expected) * f.MilliCPU
+	w.enqueue(it)
 	return dst
 }
 
-// schedule starts waiting invocations in queue order until the first that must
-// wait for CPU or memory. There is no back-filling past it: a large invocation
-// is never starved by small ones.
+// item is a new invocation of f as a queue sees it.
+func (w *Worker) item(now time.Duration, f *function) queue.Item {
+	item := queue.Item{Seq: w.arrived, Function: int(f.id), Name: f.Name, Arrived: now, Timeout: f.Timeout}
+	item.Interval, _ = f.interval.At(0)
+	cold, _ := f.start.At(w.running)
+	exec, known := f.predict(Cold, w.running)
+	cold += exec
+	item.Known, item.Exec, item.Expected, item.Alone = known, exec, cold, cold
+	if b := w.choose(f); b != nil {
+		item.Exec, _ = f.predict(b.kind(), w.running)
+		item.Expected = item.Exec
+		if f.queued < f.idle.len {
+			item.Alone = item.Exec
+		}
+	}
+	return item
+}
+
+// silent is how long nothing of f has been under way, less than 0 where nothing has been yet.
+func (f *function) silent(now time.Duration) time.Duration {
+	switch {
+	case f.queued+f.underWay > 0:
+		return 0
+	case f.ended < 0:
+		return -1
+	default:
+		return now - f.ended
+	}
+}
+
+// bypasses reports whether an invocation is too short to wait for its turn.
+func (w *Worker) bypasses(it *invocation) bool {
+	f := it.function
+	return w.rules.Bypass > 0 && it.item.Known && it.item.Exec <= w.rules.Bypass &&
+		f.idle.len > 0 && f.underWay < f.limit && w.cpuUsed+f.MilliCPU <= w.bypassCPU
+}
+
+// enqueue has an invocation wait.
+func (w *Worker) enqueue(it *invocation) {
+	it.state = waiting
+	w.waiting.PushAs(int64(it.rank), it.item.Seq, it)
+	if w.rules.MostWait > 0 {
+		w.oldest.PushAs(int64(it.item.Arrived), it.item.Seq, it)
+	}
+}
+
+// leave takes an invocation from where it waits.
+func (w *Worker) leave(it *invocation) {
+	if it.state == held {
+		w.held--
+		it.function.held.Remove(it.place)
+		return
+	}
+	w.waiting.Remove(it.place)
+	if it.byAge >= 0 {
+		w.oldest.Remove(it.byAge)
+	}
+}
+
+// hold keeps an invocation back whose function is at its limit.
+func (w *Worker) hold(it *invocation) {
+	w.leave(it)
+	it.state = held
+	w.held++
+	it.function.held.PushAs(int64(it.rank), it.item.Seq, it)
+}
+
+// release lets one wait that was held, where the function is not at its limit any more.
+func (w *Worker) release(f *function) {
+	if f.held.Len() > 0 && f.underWay < f.limit {
+		it := f.held.Value()
+		w.leave(it)
+		w.enqueue(it)
+	}
+}
+
+// schedule starts waiting invocations in queue order until the first that must wait for CPU or memory. Nothing
+// goes past that one, so that a large invocation is never starved by small ones, but for what the queue's options let pass.
 func (w *Worker) schedule(now time.Duration, dst []Action) []Action {
-	for w.waiting.len() > 0 {
-		it := w.waiting.min()
+	w.short = false
+	for w.waiting.Len() > 0 {
+		it, overdue := w.first(now)
 		f := it.function
-		if w.cpuUsed+f.MilliCPU > w.config.MilliCPU {
-			return dst
-		}
-		unclaimed := f.starting > len(f.pending)
-		if len(f.idle) == 0 && !unclaimed {
-			var room bool
-			if room, dst = w.makeRoom(f.Memory, dst); !room {
-				return dst
-			}
-			dst = w.create(now, f, false, dst)
-		}
-		w.waiting.remove(&it.pos)
-		w.backlog -= int64(it.expected) * f.MilliCPU
-		w.cpuUsed += f.MilliCPU
-		it.dequeued = now
-		if n := len(f.idle); n > 0 {
-			dst = w.startOn(f.idle[n-1], it, dst)
+		if f.underWay >= f.limit {
+			w.hold(it)
 			continue
 		}
-		it.state = pending
-		f.pending = append(f.pending, it)
+		if !w.fits(f) {
+			return w.backFill(now, overdue, dst)
+		}
+		if w.shedder.Drop(now, now-it.item.Arrived, w.waiting.Len() == 1) {
+			dst = append(dst, Action{Op: Fail, Function: f.id, Invocation: it.id, Why: Shed})
+			w.dequeue(it, false)
+			w.forget(it)
+			continue
+		}
+		if !f.hasBox() {
+			var room bool
+			if room, dst = w.makeRoom(f.Memory, dst); !room {
+				w.short = true
+				return w.backFill(now, overdue, dst)
+			}
+		}
+		w.dequeue(it, true)
+		dst = w.begin(now, it, dst)
 	}
 	return dst
+}
+
+// first is the invocation whose turn it is, and whether that is because it has waited for too long.
+func (w *Worker) first(now time.Duration) (it *invocation, overdue bool) {
+	if w.oldest.Len() > 0 && time.Duration(w.oldest.Key()) < now-w.rules.MostWait {
+		return w.oldest.Value(), true
+	}
+	return w.waiting.Value(), false
+}
+
+// fits reports whether CPU may be given to another invocation of f. One may always run, whatever the limit.
+func (w *Worker) fits(f *function) bool {
+	return w.unqueued || w.underWay == 0 || w.cpuUsed+f.MilliCPU <= w.limitCPU && w.underWay < w.limitRuns
+}
+
+// hasBox reports whether an invocation of f needs no new sandbox.
+func (f *function) hasBox() bool { return f.idle.len > 0 || f.starting > len(f.pending) }
+
+// backFill starts what waits behind an invocation for which CPU or memory is short, and takes neither
+// room nor sandboxes that could be had for it. Each may be passed a number of times.
+func (w *Worker) backFill(now time.Duration, overdue bool, dst []Action) []Action {
+	if w.rules.BackFill == 0 || overdue {
+		return dst
+	}
+	for {
+		next := w.filler()
+		if next == nil {
+			return dst
+		}
+		for it := range w.waiting.InOrder {
+			if it == next {
+				break
+			}
+			it.passed++
+		}
+		w.dequeue(next, true)
+		dst = w.begin(now, next, dst)
+	}
+}
+
+// filler is the first that may start before those that cannot, nil where none may.
+func (w *Worker) filler() (found *invocation) {
+	memory, looked := w.config.Memory-w.memUsed, 0
+	for it := range w.waiting.InOrder {
+		f := it.function
+		if f.underWay < f.limit {
+			if w.fits(f) && (f.hasBox() || f.Memory <= memory) {
+				return it
+			}
+			if !f.hasBox() && f.Memory > memory {
+				memory = 0 // what there is, it waits for
+			}
+			if it.passed >= w.rules.BackFill {
+				return nil
+			}
+		}
+		if looked++; looked > w.rules.BackFill {
+			return nil
+		}
+	}
+	return nil
+}
+
+// begin runs an invocation that waits no more in an idle sandbox, or when one is ready.
+func (w *Worker) begin(now time.Duration, it *invocation, dst []Action) []Action {
+	f := it.function
+	it.dequeued = now
+	w.cpuUsed += f.MilliCPU
+	w.underWay++
+	f.underWay++
+	if b := w.choose(f); b != nil {
+		return w.startOn(b, it, dst)
+	}
+	if !f.hasBox() {
+		dst = w.create(now, f, false, dst)
+	}
+	it.state = pending
+	f.pending = append(f.pending, it)
+	return dst
+}
+
+// choose is the idle sandbox of f that is used next, nil where none is idle.
+func (w *Worker) choose(f *function) *sandbox {
+	if w.config.Dispatch.Oldest {
+		return f.idle.oldest
+	}
+	return f.idle.newest
+}
+
+// dequeue takes an invocation out of the queue, to run or because it will not.
+func (w *Worker) dequeue(it *invocation, runs bool) {
+	f := it.function
+	w.leave(it)
+	f.queued--
+	w.backlog -= int64(it.item.Expected) * f.MilliCPU
+	w.order.Leave(it.item, it.rank, runs)
+	if !runs {
+		w.release(f)
+	}
 }
 
 // makeRoom reports whether need bytes are free. If they can be had by removing
@@ -240,8 +511,9 @@ func (w *Worker) makeRoom(need int64, dst []Action) (bool, []Action) {
 	}
 	short -= w.leaving
 	for short > 0 && w.idleMem >= short {
-		victim := w.idle.min()
+		victim := w.idle.Value()
 		short -= victim.function.Memory
+		w.keeper.Evicted(victim.priority)
 		dst = w.remove(victim, Evicted, dst)
 	}
 	return false, dst
@@ -249,29 +521,34 @@ func (w *Worker) makeRoom(need int64, dst []Action) (bool, []Action) {
 
 func (w *Worker) create(now time.Duration, f *function, ahead bool, dst []Action) []Action {
 	w.made++
-	b := &sandbox{id: w.made, function: f, ahead: ahead, asked: now, idlePos: -1, expiryPos: -1}
+	b := &sandbox{id: w.made, function: f, ahead: ahead, asked: now, idlePlace: -1, expiryPlace: -1}
 	w.sandboxes[b.id] = b
 	w.memUsed += f.Memory
 	f.starting++
+	f.boxes++
 	return append(dst, Action{Op: Create, Function: f.id, Sandbox: b.id})
 }
 
 func (w *Worker) startOn(b *sandbox, it *invocation, dst []Action) []Action {
-	kind := Warm
-	switch {
-	case b.uses > 0:
-	case it.state == pending && !b.ahead:
+	kind := b.kind()
+	if b.uses == 0 && it.state == pending && !b.ahead {
 		kind = Cold
-	default:
-		kind = Prewarmed
 	}
 	if b.state == boxIdle {
 		w.takeIdle(b)
 	}
 	b.state, b.uses = boxBusy, b.uses+1
-	it.state, it.sandbox = running, b
+	it.state, it.sandbox, it.kind, it.load = running, b, kind, w.running
 	w.running++
 	return append(dst, Action{Op: Start, Function: b.function.id, Invocation: it.id, Sandbox: b.id, Kind: kind, Dequeued: it.dequeued})
+}
+
+// kind is in what state an invocation finds the sandbox that has not waited for it.
+func (b *sandbox) kind() Kind {
+	if b.uses > 0 {
+		return Warm
+	}
+	return Prewarmed
 }
 
 // ready gives a sandbox that can run something to the oldest invocation that
@@ -284,13 +561,15 @@ func (w *Worker) ready(now time.Duration, b *sandbox, dst []Action) []Action {
 		return w.startOn(b, it, dst)
 	}
 	b.state = boxIdle
-	f.idle = append(f.idle, b)
+	f.idle.add(b)
 	w.idleMem += f.Memory
-	idle := keepalive.Idle{LastUsed: now, Memory: f.Memory, Start: b.took, Uses: b.uses}
-	w.seq++
-	w.idle.push(w.config.KeepAlive.Priority(idle), w.seq, b, &b.idlePos)
-	if at, ok := w.config.KeepAlive.Expires(idle); ok {
-		w.expiry.push(int64(at), w.seq, b, &b.expiryPos)
+	idle := keepalive.Idle{
+		Function: int(f.id), LastUsed: now, Memory: f.Memory, Start: b.took, Uses: b.uses, Calls: f.calls, Ended: f.ended, Again: w.planNext(now, f),
+	}
+	b.priority = w.keeper.Priority(idle)
+	w.idle.Push(ordered(b.priority), b)
+	if at, ok := w.keeper.Expires(idle); ok {
+		w.expiry.Push(int64(at), b)
 	}
 	return dst
 }
@@ -298,15 +577,11 @@ func (w *Worker) ready(now time.Duration, b *sandbox, dst []Action) []Action {
 // takeIdle takes b out of the three places an idle sandbox is in.
 func (w *Worker) takeIdle(b *sandbox) {
 	w.idleMem -= b.function.Memory
-	w.idle.remove(&b.idlePos)
-	w.expiry.remove(&b.expiryPos)
-	idle := b.function.idle
-	for i := len(idle) - 1; ; i-- { // mostly the last
-		if idle[i] == b {
-			b.function.idle = append(idle[:i], idle[i+1:]...)
-			return
-		}
+	w.idle.Remove(b.idlePlace)
+	if b.expiryPlace >= 0 {
+		w.expiry.Remove(b.expiryPlace)
 	}
+	b.function.idle.remove(b)
 }
 
 func (w *Worker) up(now time.Duration, id SandboxID, dst []Action) []Action {
@@ -316,7 +591,7 @@ func (w *Worker) up(now time.Duration, id SandboxID, dst []Action) []Action {
 	}
 	b.took = now - b.asked
 	b.function.starting--
-	b.function.start.add(b.took)
+	b.function.start.Add(w.running, b.took)
 	return w.ready(now, b, dst)
 }
 
@@ -329,12 +604,13 @@ func (w *Worker) startFailed(id SandboxID, dst []Action) []Action {
 	}
 	f := b.function
 	f.starting--
+	f.lost()
 	delete(w.sandboxes, id)
 	w.memUsed -= f.Memory
 	if len(f.pending) > f.starting {
 		it := f.pending[0]
 		f.pending = append(f.pending[:0], f.pending[1:]...)
-		dst = append(dst, Action{Op: Fail, Invocation: it.id, Sandbox: id, Why: NoSandbox, Dequeued: it.dequeued})
+		dst = append(dst, Action{Op: Fail, Function: f.id, Invocation: it.id, Sandbox: id, Why: NoSandbox, Dequeued: it.dequeued})
 		w.drop(it)
 	}
 	return dst
@@ -345,14 +621,15 @@ func (w *Worker) finished(now time.Duration, ev Finished, dst []Action) []Action
 	if it == nil || it.state != running {
 		return dst
 	}
-	b := it.sandbox
+	b, kind, load := it.sandbox, it.kind, it.load
+	b.function.ended = now
 	w.running--
 	w.drop(it)
 	if !ev.Usable {
 		return w.remove(b, Broken, dst)
 	}
 	if ev.Exec > 0 {
-		b.function.exec.add(ev.Exec)
+		b.function.exec[kind].Add(load, ev.Exec)
 	}
 	return w.ready(now, b, dst)
 }
@@ -365,10 +642,9 @@ func (w *Worker) cancel(id InvocationID) {
 		return
 	}
 	switch it.state {
-	case waiting:
-		w.waiting.remove(&it.pos)
-		w.backlog -= int64(it.expected) * it.function.MilliCPU
-		delete(w.calls, id)
+	case waiting, held:
+		w.dequeue(it, false)
+		w.forget(it)
 	case pending:
 		f := it.function
 		for i, p := range f.pending {
@@ -384,8 +660,28 @@ func (w *Worker) cancel(id InvocationID) {
 
 // drop forgets an invocation that held CPU.
 func (w *Worker) drop(it *invocation) {
-	w.cpuUsed -= it.function.MilliCPU
+	f := it.function
+	w.cpuUsed -= f.MilliCPU
+	w.underWay--
+	f.underWay--
+	w.release(f)
+	w.forget(it)
+}
+
+func (w *Worker) forget(it *invocation) {
 	delete(w.calls, it.id)
+	w.free = append(w.free, it)
+}
+
+// invocation is one that may be overwritten.
+func (w *Worker) invocation() *invocation {
+	last := len(w.free) - 1
+	if last < 0 {
+		return &invocation{}
+	}
+	it := w.free[last]
+	w.free = w.free[:last]
+	return it
 }
 
 // remove asks for the removal of an idle or busy sandbox.
@@ -394,6 +690,7 @@ func (w *Worker) remove(b *sandbox, why Reason, dst []Action) []Action {
 		w.takeIdle(b)
 	}
 	b.state = boxLeaving
+	b.function.lost()
 	w.leaving += b.function.Memory
 	return append(dst, Action{Op: Remove, Function: b.function.id, Sandbox: b.id, Why: why})
 }
@@ -405,8 +702,8 @@ func (w *Worker) prewarm(now time.Duration, ev Prewarm, dst []Action) []Action {
 		return append(dst, Action{Op: Refuse, Why: UnknownFunction})
 	}
 	f := w.functions[ev.Function-1]
-	for have := f.starting + len(f.idle); have < ev.Count; have++ {
-		if w.memUsed+f.Memory > w.config.Memory {
+	for have := f.starting + f.idle.len; have < ev.Count; have++ {
+		if !w.spare(f.Memory) {
 			return append(dst, Action{Op: Refuse, Function: f.id, Why: NoMemory})
 		}
 		dst = w.create(now, f, true, dst)
@@ -414,23 +711,28 @@ func (w *Worker) prewarm(now time.Duration, ev Prewarm, dst []Action) []Action {
 	return dst
 }
 
-func (f *function) expected() time.Duration {
-	if len(f.idle) > 0 {
-		return f.exec.value
+// expected is the time in a sandbox of an invocation that came now.
+func (w *Worker) expected(f *function) time.Duration { return w.item(0, f).Expected }
+
+// predict is the execution in a sandbox of a kind, or where none was seen in such, in one of another; false where none was at
+// all.
+func (f *function) predict(kind Kind, load int) (exec time.Duration, known bool) {
+	if exec, known = f.exec[kind].At(load); known {
+		return exec, true
 	}
-	return f.start.value + f.exec.value
+	for _, e := range f.exec {
+		if exec, known = e.At(load); known {
+			return exec, true
+		}
+	}
+	return 0, false
 }
 
-// average is an exponential moving average of weight 1/10; the first value sets it.
-type average struct {
-	value time.Duration
-	seen  bool
-}
+// intervals is how the time between arrivals is averaged.
+var intervals = estimate.EWMA{Weight: 0.1}
 
-func (a *average) add(v time.Duration) {
-	if !a.seen {
-		a.value, a.seen = v, true
-		return
-	}
-	a.value += (v - a.value) / 10
+// ordered is a whole number in the order of x, which is not NaN.
+func ordered(x float64) int64 {
+	bits := int64(math.Float64bits(x))
+	return bits ^ (bits >> 63 & math.MaxInt64)
 }

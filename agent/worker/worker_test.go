@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -10,9 +11,14 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/ainur-faas/ainur/agent/concurrency"
+	"github.com/ainur-faas/ainur/agent/dispatch"
+	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/agent/worker"
+	"github.com/ainur-faas/ainur/hcl/registry"
 )
 
 const (
@@ -172,14 +178,14 @@ func TestFailures(t *testing.T) {
 	s.want(9*ms, []string{"remove s3 lost"}, worker.Died{Sandbox: 3})
 	s.want(10*ms, nil, worker.Removed{Sandbox: 3}, worker.Drain{})
 	s.want(11*ms, []string{"fail i4 draining"}, arrive(4, 1))
-	want := worker.Status{MilliCPU: 1000, Memory: 100 * mib, Draining: true}
+	want := worker.Status{MilliCPU: 1000, MilliCPULimit: 1000, Memory: 100 * mib, Draining: true}
 	if diff := gocmp.Diff(want, s.w.Status()); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 }
 
 func TestRegisterRefusesTheImpossible(t *testing.T) {
-	w := worker.New(worker.Config{MilliCPU: 2000, Memory: 100 * mib})
+	w := newScript(t, worker.Config{MilliCPU: 2000, Memory: 100 * mib}).w
 	for _, f := range []worker.Function{fn("cores", 3, 1), fn("memory", 1, 101), fn("none", 0, 1), fn("nothing", 1, 0)} {
 		if _, err := w.Register(f); err == nil {
 			t.Errorf("%s was registered", f.Name)
@@ -206,8 +212,12 @@ func TestEstimate(t *testing.T) {
 // must hold whatever happens.
 type world struct {
 	*rapid.T
-	w        *worker.Worker
+	w        scheduler
 	config   worker.Config
+	unqueued bool
+	most     int64 // mCPU that may be in use
+	runs     int   // that may be under way; 0: no limit
+	limits   concurrency.Limits
 	now      time.Duration
 	specs    []worker.Function
 	arrived  int
@@ -240,6 +250,16 @@ func (w *world) handle(ev worker.Event) {
 				w.Fatalf("%s: dequeued at %v, now %v", short(a), a.Dequeued, w.now)
 			}
 			w.running[a.Invocation] = a.Sandbox
+			f := w.boxes[a.Sandbox]
+			n := 0
+			for _, b := range w.running {
+				if w.boxes[b].Name == f.Name {
+					n++
+				}
+			}
+			if n > w.limits.Of(f.Name) {
+				w.Fatalf("%s: %d of %s run, its limit is %d", short(a), n, f.Name, w.limits.Of(f.Name))
+			}
 		case worker.Create:
 			w.boxes[a.Sandbox] = w.specs[a.Function-1]
 			w.starting = append(w.starting, a.Sandbox)
@@ -255,9 +275,12 @@ func (w *world) handle(ev worker.Event) {
 }
 
 func (w *world) check() {
-	var cpu, mem int64
+	var cpu, mem, leaving int64
 	for _, b := range w.boxes {
 		mem += b.Memory
+	}
+	for _, b := range w.removing {
+		leaving += w.boxes[b].Memory
 	}
 	for _, b := range w.running {
 		cpu += w.boxes[b].MilliCPU
@@ -266,8 +289,12 @@ func (w *world) check() {
 	switch {
 	case st.MemoryUsed != mem || mem > w.config.Memory:
 		w.Fatalf("memory ledger %d, sandboxes hold %d of %d", st.MemoryUsed, mem, w.config.Memory)
-	case st.MilliCPUUsed < cpu || st.MilliCPUUsed > w.config.MilliCPU:
-		w.Fatalf("CPU ledger %d, running hold %d of %d", st.MilliCPUUsed, cpu, w.config.MilliCPU)
+	case st.MilliCPUUsed < cpu || !w.unqueued && st.MilliCPUUsed > w.most && st.Pending+st.Running > 1:
+		w.Fatalf("CPU ledger %d, running hold %d of %d", st.MilliCPUUsed, cpu, w.most)
+	case w.runs > 0 && st.Pending+st.Running > w.runs:
+		w.Fatalf("%d are under way, %d may be", st.Pending+st.Running, w.runs)
+	case st.Idle > 0 && w.config.Memory-mem+leaving < w.config.FreeBuffer:
+		w.Fatalf("%d bytes are free or will be, %d should, and %d sandboxes are idle", w.config.Memory-mem+leaving, w.config.FreeBuffer, st.Idle)
 	case w.arrived != w.ended+st.Waiting+st.Pending+st.Running || st.Running != len(w.running):
 		w.Fatalf("%d arrived, %d ended, status %+v", w.arrived, w.ended, st)
 	case st.Waiting+st.Pending > 0 && len(w.running) == 0 && len(w.starting) == 0 && len(w.removing) == 0:
@@ -283,103 +310,176 @@ func pick[T any](t *rapid.T, s *[]T) T {
 	return x
 }
 
-func TestWhateverHappens(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		policies := []queue.Policy{queue.FCFS{}, queue.SJF{}}
-		keep := []keepalive.Policy{keepalive.LRU{}, keepalive.TTL{Idle: 20 * ms}, keepalive.TTL{}}
-		c := worker.Config{
-			MilliCPU: rapid.Int64Range(1, 4).Draw(t, "cores") * 1000, Memory: rapid.Int64Range(3, 8).Draw(t, "memory") * mib,
-			Queue: rapid.SampledFrom(policies).Draw(t, "queue"), KeepAlive: rapid.SampledFrom(keep).Draw(t, "keepalive"),
-		}
-		w := &world{
-			T: t, w: worker.New(c), config: c,
-			running: map[worker.InvocationID]worker.SandboxID{}, boxes: map[worker.SandboxID]worker.Function{},
-		}
-		for i := range 3 {
-			f := worker.Function{
-				Name:     fmt.Sprint("f", i),
-				MilliCPU: rapid.Int64Range(1, c.MilliCPU).Draw(t, "cpu"), Memory: rapid.Int64Range(1, 3).Draw(t, "mem") * mib,
-			}
-			if _, err := w.w.Register(f); err != nil {
-				t.Fatal(err)
-			}
-			w.specs = append(w.specs, f)
-		}
-		next := worker.InvocationID(0)
-		end := func(usable bool) {
-			ids := slices.Sorted(func(yield func(worker.InvocationID) bool) {
-				for i := range w.running {
-					if !yield(i) {
-						return
-					}
-				}
-			})
-			id := pick(t, &ids)
-			delete(w.running, id)
-			w.ended++
-			w.handle(worker.Finished{Invocation: id, Exec: ms, Usable: usable})
-		}
-		up := func() { w.handle(worker.Up{Sandbox: pick(t, &w.starting)}) }
-		gone := func() {
-			id := pick(t, &w.removing)
-			delete(w.boxes, id)
-			w.handle(worker.Removed{Sandbox: id})
-		}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			w.now += time.Duration(rapid.Int64Range(0, int64(10*ms)).Draw(t, "pass"))
-			switch rapid.IntRange(0, 9).Draw(t, "event") {
-			case 0, 1, 2:
-				next++
-				w.arrived++
-				w.open = append(w.open, next)
-				w.handle(worker.Arrive{Invocation: next, Function: worker.FunctionID(rapid.IntRange(1, 3).Draw(t, "f"))})
-			case 3:
-				if len(w.open) > 0 {
-					w.ended++
-					w.handle(worker.Cancel{Invocation: pick(t, &w.open)})
-				}
-			case 4:
-				if len(w.starting) > 0 {
-					up()
-				}
-			case 5:
-				if len(w.starting) > 0 {
-					id := pick(t, &w.starting)
-					delete(w.boxes, id)
-					w.handle(worker.StartFailed{Sandbox: id})
-				}
-			case 6, 7:
-				if len(w.running) > 0 {
-					end(rapid.Bool().Draw(t, "usable"))
-				}
-			case 8:
-				if len(w.removing) > 0 {
-					gone()
-				}
-			case 9:
-				f := worker.FunctionID(rapid.IntRange(1, 3).Draw(t, "f"))
-				w.handle(rapid.SampledFrom([]worker.Event{worker.Prewarm{Function: f, Count: 2}, worker.Clean{}, worker.Tick{}}).Draw(t, "other"))
+// options are some that the policies have, to be drawn from; "{}" are the defaults.
+var options = map[string][]string{
+	"":            {"{}"},
+	"fixed":       {"{}", `{"overcommit": 0.5}`, `{"overcommit": 2}`, `{"invocations": 1}`, `{"invocations": 3}`, `{"per_function": 1}`, `{"functions": {"f0": 1, "f1": 2}}`, `{"shed_target": 1, "shed_interval": 5000000}`, `{"per_function": 2, "shed_target": 1, "shed_interval": 1}`},
+	"aimd":        {"{}", `{"least": 0.1, "step": 0.1}`, `{"per_function": 1, "most": 2}`},
+	"edf":         {"{}", `{"admit": true, "slack": 2}`},
+	"mqfq":        {"{}", `{"weights": {"f0": 5}, "unknown": 1000000}`},
+	"ttl":         {"{}", `{"idle": 20000000}`, `{"idle": 0}`},
+	"histogram":   {"{}", `{"bin": 2000000, "bins": 20, "least": 1, "spread": 0}`},
+	"little":      {"{}", `{"headroom": 3}`, `{"most": 1}`},
+	"quantile":    {"{}", `{"window": 2, "quantile": 1}`},
+	"exceptions":  {"{}", "{}", `{"bypass": 5000000}`, `{"bypass": 5000000, "bypass_load": 1}`, `{"backfill": 1}`, `{"backfill": 3}`, `{"most_wait": 15000000}`, `{"most_wait": 1, "backfill": 9, "bypass": 1000000000}`},
+	"regression":  {"{}", `{"memory": 0.5}`},
+	"sjf":         {"{}", `{"ageing": 0.5}`, `{"unknown": 1000000}`},
+	"avail_scale": {"{}", `{"ageing": 2}`},
+}
+
+// draw draws a policy of a registry with options, and those for all of its kind.
+func draw[P any](t *rapid.T, r *registry.Registry[P], kind string) P {
+	name := rapid.SampledFrom(r.Names()).Draw(t, kind)
+	own := options[name]
+	if own == nil {
+		own = options[""]
+	}
+	texts := []string{rapid.SampledFrom(own).Draw(t, "options")}
+	if kind == "queue" && name != "none" {
+		texts = append(texts, rapid.SampledFrom(options["exceptions"]).Draw(t, "exceptions"))
+	}
+	p, err := r.Build(name, func(into any) error {
+		for _, text := range texts {
+			if err := json.Unmarshal([]byte(text), into); err != nil {
+				return err
 			}
 		}
-		// Whatever waits is served once things go well.
-		for len(w.starting)+len(w.running)+len(w.removing) > 0 {
-			switch {
-			case len(w.starting) > 0:
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestWhateverHappens(t *testing.T) { rapid.Check(t, whateverHappens) }
+
+// whateverHappens is a life of a worker: whatever its policies are, every invocation is waiting, under way or ended; no ledger is
+// ever over what there is, or under what is held; and nothing waits while nothing happens.
+func whateverHappens(t *rapid.T) {
+	c := worker.Config{
+		MilliCPU: rapid.Int64Range(1, 4).Draw(t, "cores") * 1000, Memory: rapid.Int64Range(3, 8).Draw(t, "memory") * mib,
+		FreeBuffer: rapid.SampledFrom([]int64{0, 0, 1, 2}).Draw(t, "buffer") * mib,
+		Queue:      draw(t, queue.Builtin(), "queue"), KeepAlive: draw(t, keepalive.Builtin(), "keepalive"),
+		Concurrency: draw(t, concurrency.Builtin(), "concurrency"), Dispatch: draw(t, dispatch.Builtin(), "dispatch"),
+		Prewarm: draw(t, prewarm.Builtin(), "prewarm"), Estimate: draw(t, estimate.Builtin(), "estimate"),
+	}
+	liveOf(t, worker.New(c), c)
+}
+
+// scheduler is a worker, or one with an error.
+type scheduler interface {
+	Register(worker.Function) (worker.FunctionID, error)
+	Handle(now time.Duration, ev worker.Event, dst []worker.Action) []worker.Action
+	Status() worker.Status
+	Empty() bool
+}
+
+func liveOf(t *rapid.T, s scheduler, c worker.Config) {
+	_, unqueued := c.Queue.(queue.Unqueued)
+	w := &world{
+		T: t, w: s, config: c, unqueued: unqueued, limits: c.Concurrency.Rules(), most: c.MilliCPU,
+		running: map[worker.InvocationID]worker.SandboxID{}, boxes: map[worker.SandboxID]worker.Function{},
+	}
+	switch p := c.Concurrency.(type) {
+	case concurrency.Fixed:
+		w.most = int64(p.Overcommit * float64(c.MilliCPU))
+		w.runs = p.Invocations
+	case concurrency.AIMD:
+		w.most = int64(p.Most * float64(c.MilliCPU))
+	}
+	if unqueued {
+		w.runs = 0
+	}
+	if r := c.Queue.Rules(); r.Bypass > 0 {
+		w.most, w.runs = max(w.most, int64(r.BypassLoad*float64(c.MilliCPU))), 0
+	}
+	for i := range 3 {
+		f := worker.Function{
+			Name:     fmt.Sprint("f", i),
+			MilliCPU: rapid.Int64Range(1, c.MilliCPU).Draw(t, "cpu"), Memory: rapid.Int64Range(1, 3).Draw(t, "mem") * mib,
+		}
+		if _, err := w.w.Register(f); err != nil {
+			t.Fatal(err)
+		}
+		w.specs = append(w.specs, f)
+	}
+	next := worker.InvocationID(0)
+	end := func(usable bool) {
+		ids := slices.Sorted(func(yield func(worker.InvocationID) bool) {
+			for i := range w.running {
+				if !yield(i) {
+					return
+				}
+			}
+		})
+		id := pick(t, &ids)
+		delete(w.running, id)
+		w.ended++
+		w.handle(worker.Finished{Invocation: id, Exec: ms, Usable: usable})
+	}
+	up := func() { w.handle(worker.Up{Sandbox: pick(t, &w.starting)}) }
+	gone := func() {
+		id := pick(t, &w.removing)
+		delete(w.boxes, id)
+		w.handle(worker.Removed{Sandbox: id})
+	}
+	for range rapid.IntRange(1, 300).Draw(t, "steps") {
+		w.now += time.Duration(rapid.Int64Range(0, int64(10*ms)).Draw(t, "pass"))
+		switch rapid.IntRange(0, 9).Draw(t, "event") {
+		case 0, 1, 2:
+			next++
+			w.arrived++
+			w.open = append(w.open, next)
+			w.handle(worker.Arrive{Invocation: next, Function: worker.FunctionID(rapid.IntRange(1, 3).Draw(t, "f"))})
+		case 3:
+			if len(w.open) > 0 {
+				w.ended++
+				w.handle(worker.Cancel{Invocation: pick(t, &w.open)})
+			}
+		case 4:
+			if len(w.starting) > 0 {
 				up()
-			case len(w.running) > 0:
-				end(true)
-			default:
+			}
+		case 5:
+			if len(w.starting) > 0 {
+				id := pick(t, &w.starting)
+				delete(w.boxes, id)
+				w.handle(worker.StartFailed{Sandbox: id})
+			}
+		case 6, 7:
+			if len(w.running) > 0 {
+				end(rapid.Bool().Draw(t, "usable"))
+			}
+		case 8:
+			if len(w.removing) > 0 {
 				gone()
 			}
+		case 9:
+			f := worker.FunctionID(rapid.IntRange(1, 3).Draw(t, "f"))
+			w.handle(rapid.SampledFrom([]worker.Event{
+				worker.Prewarm{Function: f, Count: 2}, worker.Clean{}, worker.Tick{}, worker.Load{MilliCPU: rapid.Int64Range(0, 9000).Draw(t, "load")},
+			}).Draw(t, "other"))
 		}
-		w.handle(worker.Clean{})
-		for len(w.removing) > 0 {
+	}
+	// Whatever waits is served once things go well.
+	for len(w.starting)+len(w.running)+len(w.removing) > 0 {
+		switch {
+		case len(w.starting) > 0:
+			up()
+		case len(w.running) > 0:
+			end(true)
+		default:
 			gone()
 		}
-		if st := w.w.Status(); !w.w.Empty() || st.MemoryUsed != 0 || st.MilliCPUUsed != 0 || st.Sandboxes != 0 {
-			t.Fatalf("idle and clean, yet %+v", st)
-		}
-	})
+	}
+	w.handle(worker.Clean{})
+	for len(w.removing) > 0 {
+		gone()
+	}
+	if st := w.w.Status(); !w.w.Empty() || st.MemoryUsed != 0 || st.MilliCPUUsed != 0 || st.Sandboxes != 0 {
+		t.Fatalf("idle and clean, yet %+v", st)
+	}
 }
 
 func BenchmarkWarm(b *testing.B) {
@@ -397,4 +497,89 @@ func BenchmarkWarm(b *testing.B) {
 		dst = w.Handle(now, worker.Arrive{Invocation: id, Function: 1}, dst[:0])
 		dst = w.Handle(now, worker.Finished{Invocation: id, Usable: true}, dst[:0])
 	}
+}
+
+// faulty is a worker that does some of what it is told wrongly.
+type faulty struct {
+	*worker.Worker
+	wrong func(worker.Event) worker.Event // nil for none at all
+}
+
+func (f faulty) Handle(now time.Duration, ev worker.Event, dst []worker.Action) []worker.Action {
+	if ev = f.wrong(ev); ev == nil {
+		return dst
+	}
+	return f.Worker.Handle(now, ev, dst)
+}
+
+// A life shows the errors that a worker could have.
+func TestLivesCatchMutants(t *testing.T) {
+	plain := func() worker.Config {
+		return worker.Config{
+			MilliCPU: 4000, Memory: 6 * mib, Queue: queue.FCFS{}, KeepAlive: keepalive.LRU{}, FreeBuffer: 2 * mib,
+			Concurrency: concurrency.Fixed{Overcommit: 1, Limits: concurrency.Limits{PerFunction: 1}},
+		}
+	}
+	changed := func(change func(*worker.Config)) func(c worker.Config) scheduler {
+		return func(c worker.Config) scheduler {
+			change(&c)
+			return worker.New(c)
+		}
+	}
+	ignores := func(ignored worker.Event) func(c worker.Config) scheduler {
+		return func(c worker.Config) scheduler {
+			return faulty{worker.New(c), func(ev worker.Event) worker.Event {
+				if fmt.Sprintf("%T", ev) == fmt.Sprintf("%T", ignored) {
+					return nil
+				}
+				return ev
+			}}
+		}
+	}
+	for name, mutant := range map[string]func(c worker.Config) scheduler{
+		"too many cores": changed(func(c *worker.Config) {
+			c.Concurrency = concurrency.Fixed{Overcommit: 2, Limits: concurrency.Limits{PerFunction: 1}}
+		}),
+		"no limit by function": changed(func(c *worker.Config) { c.Concurrency = concurrency.Fixed{Overcommit: 1} }),
+		"no queue":             changed(func(c *worker.Config) { c.Queue = queue.None{} }),
+		"no buffer":            changed(func(c *worker.Config) { c.FreeBuffer = 0 }),
+		"too much memory":      changed(func(c *worker.Config) { c.Memory *= 2 }),
+		"deaf to removals":     ignores(worker.Removed{}),
+		"deaf to ends":         ignores(worker.Finished{}),
+		"deaf to callers":      ignores(worker.Cancel{}),
+		"deaf to failures":     ignores(worker.StartFailed{}),
+		"a start that leads nowhere": func(c worker.Config) scheduler {
+			w := worker.New(c)
+			return faulty{w, func(ev worker.Event) worker.Event {
+				if e, ok := ev.(worker.Up); ok {
+					w.Handle(0, e, nil) // its actions are lost
+				}
+				return ev
+			}}
+		},
+	} {
+		if !caught(func(t *rapid.T) { c := plain(); liveOf(t, mutant(c), c) }) {
+			t.Errorf("%s: no life shows it", name)
+		}
+	}
+	if caught(func(t *rapid.T) { c := plain(); liveOf(t, worker.New(c), c) }) {
+		t.Error("a worker without an error is taken for one with")
+	}
+}
+
+// caught reports whether some of the first cases of a property fails.
+func caught(property func(*rapid.T)) (failed bool) {
+	for seed := range 300 {
+		rapid.Custom(func(t *rapid.T) bool {
+			held := false
+			defer func() { failed = failed || !held }()
+			property(t)
+			held = true
+			return true
+		}).Example(seed)
+		if failed {
+			break
+		}
+	}
+	return failed
 }

@@ -15,8 +15,8 @@ import (
 // c > 1 some member is always below. The nearer c is to 1, the more even the loads and
 // the more often a function leaves its home.
 type CHBounded struct {
-	Ceil   float64 `hcl:"bounded_ceil,optional" json:"bounded_ceil"` // over 1, to 1000
-	VNodes int     `hcl:"vnodes,optional" json:"vnodes"`             // points of a member on the ring, 1 to 10000
+	Ceil   float64 `hcl:"bounded_ceil,optional" json:"bounded_ceil" doc:"over 1, to 1000"`
+	VNodes int     `hcl:"vnodes,optional" json:"vnodes" doc:"points of a member on the ring, 1 to 10000"`
 }
 
 func (p CHBounded) check() error {

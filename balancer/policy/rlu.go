@@ -33,12 +33,12 @@ import (
 // member has no room for. Here L is exact, the bound is the same for all, as in Ilúvatar,
 // and what finds no room waits at the worker.
 type CHRLU struct {
-	Ceil        float64       `hcl:"bounded_ceil,optional" json:"bounded_ceil"` // per core, over 0, to 1000
-	VNodes      int           `hcl:"vnodes,optional" json:"vnodes"`             // points of a member on the ring, 1 to 10000
-	Popular     float64       `hcl:"popular_pct,optional" json:"popular_pct"`   // share of functions, 0 to 1
-	Chain       int           `hcl:"chain_len,optional" json:"chain_len"`       // members after the home, 0 to 10000
-	NoiseWindow time.Duration `hcl:"noise_window,optional" json:"noise_window"` // 0 to 1h; 0 expects nothing
-	NoiseStd    float64       `hcl:"noise_std,optional" json:"noise_std"`       // of load per core, 0 to 1000
+	Ceil        float64       `hcl:"bounded_ceil,optional" json:"bounded_ceil" doc:"per core, over 0, to 1000"`
+	VNodes      int           `hcl:"vnodes,optional" json:"vnodes" doc:"points of a member on the ring, 1 to 10000"`
+	Popular     float64       `hcl:"popular_pct,optional" json:"popular_pct" doc:"share of functions, 0 to 1"`
+	Chain       int           `hcl:"chain_len,optional" json:"chain_len" doc:"members after the home, 0 to 10000"`
+	NoiseWindow time.Duration `hcl:"noise_window,optional" json:"noise_window" doc:"0 to 1h; 0 expects nothing"`
+	NoiseStd    float64       `hcl:"noise_std,optional" json:"noise_std" doc:"of load per core, 0 to 1000"`
 }
 
 func (p CHRLU) check() error {

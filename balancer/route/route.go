@@ -8,6 +8,7 @@ package route
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -19,10 +20,12 @@ import (
 type Core struct {
 	picker  policy.Picker
 	lease   time.Duration
-	members []Member        // in order of ID
-	view    []policy.Member // of the usable ones, for the policy
-	usable  []int           // their indices in members
+	members []Member // in order of ID
 	lastID  uint64
+
+	view   []policy.Member // of the usable members, for the policy; made again when they change
+	usable []int           // their indices in members
+	until  time.Duration   // the view is right before this time
 }
 
 // Member is a worker that has a lease.
@@ -53,6 +56,7 @@ func (c *Core) Renew(now time.Duration, worker, incarnation string) bool {
 		return false
 	}
 	c.members[i].Expires, c.members[i].Suspect = now+c.lease, false
+	c.until = 0
 	return true
 }
 
@@ -66,23 +70,23 @@ func (c *Core) Join(now time.Duration, worker, address, incarnation string, mill
 	c.Drop(worker)
 	c.lastID++
 	m = Member{ID: c.lastID, Worker: worker, Address: address, Incarnation: incarnation, MilliCPU: milliCPU, Expires: now + c.lease}
-	c.members = append(c.members, m)
+	c.members, c.until = append(c.members, m), 0
 	return m, true
 }
 
 // Drop ends the membership of a worker, whatever its incarnation.
 func (c *Core) Drop(worker string) {
-	c.members = slices.DeleteFunc(c.members, func(m Member) bool { return m.Worker == worker })
+	c.end(func(m Member) bool { return m.Worker == worker })
 }
 
 // Leave ends the membership of an incarnation of a worker, if it still has it.
 func (c *Core) Leave(worker, incarnation string) {
-	c.members = slices.DeleteFunc(c.members, func(m Member) bool { return m.Worker == worker && m.Incarnation == incarnation })
+	c.end(func(m Member) bool { return m.Worker == worker && m.Incarnation == incarnation })
 }
 
 // Expire ends the memberships whose lease has run out and returns them.
 func (c *Core) Expire(now time.Duration) (gone []Member) {
-	c.members = slices.DeleteFunc(c.members, func(m Member) bool {
+	c.end(func(m Member) bool {
 		if m.Expires > now {
 			return false
 		}
@@ -90,6 +94,10 @@ func (c *Core) Expire(now time.Duration) (gone []Member) {
 		return true
 	})
 	return gone
+}
+
+func (c *Core) end(which func(Member) bool) {
+	c.members, c.until = slices.DeleteFunc(c.members, which), 0
 }
 
 // Deadline says when the next lease runs out, false when there is none.
@@ -105,32 +113,47 @@ func (c *Core) Deadline() (at time.Duration, ok bool) {
 // Pick chooses the member for an invocation of a function and counts it as in flight there
 // until Done. Suspects are not chosen; ok is false when there is no other.
 func (c *Core) Pick(now time.Duration, function string) (m Member, ok bool) {
-	c.view, c.usable = c.view[:0], c.usable[:0]
-	for i, m := range c.members {
-		if m.Expires > now && !m.Suspect {
-			c.view = append(c.view, policy.Member{ID: m.ID, Worker: m.Worker, InFlight: m.InFlight, MilliCPU: m.MilliCPU})
-			c.usable = append(c.usable, i)
-		}
+	if now >= c.until {
+		c.look(now)
 	}
 	if len(c.view) == 0 {
 		return Member{}, false
 	}
-	chosen := &c.members[c.usable[c.picker.Pick(policy.Request{Now: now, Function: function}, c.view)]]
+	i := c.picker.Pick(policy.Request{Now: now, Function: function}, c.view)
+	chosen := &c.members[c.usable[i]]
 	chosen.InFlight++
+	c.view[i].InFlight++
 	return *chosen, true
+}
+
+// look makes the view.
+func (c *Core) look(now time.Duration) {
+	c.view, c.usable, c.until = c.view[:0], c.usable[:0], math.MaxInt64
+	for i, m := range c.members {
+		if m.Expires > now && !m.Suspect {
+			c.view = append(c.view, policy.Member{ID: m.ID, Worker: m.Worker, InFlight: m.InFlight, MilliCPU: m.MilliCPU})
+			c.usable = append(c.usable, i)
+			c.until = min(c.until, m.Expires)
+		}
+	}
 }
 
 // Done ends an invocation at the member with this id, which may be gone.
 func (c *Core) Done(id uint64) {
-	if m := c.member(id); m != nil {
-		m.InFlight--
+	m := c.member(id)
+	if m == nil {
+		return
+	}
+	m.InFlight--
+	if i, ok := slices.BinarySearchFunc(c.view, id, func(m policy.Member, id uint64) int { return cmp.Compare(m.ID, id) }); ok {
+		c.view[i].InFlight--
 	}
 }
 
 // Suspect leaves a member out of choice until it renews its lease.
 func (c *Core) Suspect(id uint64) {
 	if m := c.member(id); m != nil {
-		m.Suspect = true
+		m.Suspect, c.until = true, 0
 	}
 }
 

@@ -37,7 +37,7 @@ type coldFlags struct {
 
 func (c *cli) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure what this host can do", Args: args(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(c.benchColdCommand(), c.benchFunctionsCommand(), c.benchSSHCommand())
+	cmd.AddCommand(c.benchColdCommand(), c.benchFunctionsCommand(), c.benchSimCommand(), c.benchWarmCommand(), c.benchSSHCommand())
 	return cmd
 }
 

@@ -221,7 +221,7 @@ func (b *sshBench) time(ctx context.Context, tool, job string) (time.Duration, e
 	}
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(), "AINUR_DATA_DIR="+filepath.Join(b.dir, "data"), "ANSIBLE_CONFIG="+filepath.Join(b.dir, tool+".cfg"), "ANSIBLE_SSH_CONTROL_PATH_DIR="+connections, "HOME="+b.dir)
+	cmd.Env = append(os.Environ(), "AINUR_DATA_DIR="+filepath.Join(b.dir, "data"), "AINUR_CACHE="+filepath.Join(b.dir, "cache"), "ANSIBLE_CONFIG="+filepath.Join(b.dir, tool+".cfg"), "ANSIBLE_SSH_CONTROL_PATH_DIR="+connections, "HOME="+b.dir)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	began := time.Now()

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ainur-faas/ainur/hcl/diag"
+	"github.com/ainur-faas/ainur/internal/printable"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 )
 
@@ -107,7 +108,7 @@ func (c *cli) finish(err error) int {
 		}
 	}
 	if err != nil && err.Error() != "" {
-		fmt.Fprintf(c.stderr, "ainur: %v\n", err)
+		fmt.Fprintf(c.stderr, "ainur: %s\n", printable.Text(err.Error()))
 	}
 	return code
 }
@@ -148,7 +149,7 @@ func (c *cli) document(code int, err error) int {
 		Diagnostics []diag.Object `json:"diagnostics"`
 		Data        any           `json:"data"`
 	}{"ainur/1", c.command, code == 0, code, objects, c.data}); err != nil {
-		fmt.Fprintf(c.stderr, "ainur: %v\n", err)
+		fmt.Fprintf(c.stderr, "ainur: %s\n", printable.Text(err.Error()))
 		return exitFailed
 	}
 	return code
@@ -171,7 +172,7 @@ func (c *cli) annotate(code int, err error) int {
 		}
 	}
 	if err := write(c.stdout, diags, at); err != nil {
-		fmt.Fprintf(c.stderr, "ainur: %v\n", err)
+		fmt.Fprintf(c.stderr, "ainur: %s\n", printable.Text(err.Error()))
 		return exitFailed
 	}
 	return code
@@ -229,9 +230,9 @@ func (c *cli) root() *cobra.Command {
 		c.initCommand(), c.migrateCommand(),
 		c.validateCommand(), c.lintCommand(), c.schemaCommand(), c.lspCommand(), c.fmtCommand(), c.explainCommand(), c.planCommand(), c.graphCommand(), c.consoleCommand(),
 		c.upCommand(), c.destroyCommand(), c.statusCommand(), c.tuneCommand(), c.factsCommand(), c.lockCommand(), c.unlockCommand(), c.execCommand(), c.sshCommand(), c.cpCommand(), c.sshConfigCommand(), c.setupCommand(),
-		c.runCommand(), c.simulateCommand(), c.benchCommand(), c.imageCommand(), c.labCommand(), c.doctorCommand(), c.cleanCommand(),
-		c.listCommand(), c.showCommand(), c.reportCommand(), c.logsCommand(),
-		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.superviseCommand(), c.conductCommand(),
+		c.runCommand(), c.simulateCommand(), c.calibrateCommand(), c.fidelityCommand(), c.policiesCommand(), c.benchCommand(), c.imageCommand(), c.labCommand(), c.doctorCommand(), c.cleanCommand(),
+		c.listCommand(), c.showCommand(), c.reportCommand(), c.explainInvocationCommand(), c.logsCommand(), c.collectCommand(),
+		c.agentCommand(), c.balancerCommand(), c.loadCommand(), c.collectorCommand(), c.superviseCommand(), c.conductCommand(), c.relayCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "The exit codes", Long: exitCodesHelp}, // a help topic
 	)
 	return root

@@ -113,9 +113,11 @@ func (s *testbed) executeOn(left *result.Run) executor {
 
 // supervisors asks every host how others reach it.
 func (s *testbed) supervisors(ctx context.Context, exp *spec.Experiment) (orchestrator.Cluster, func() error, error) {
-	c := orchestrator.Cluster{Name: s.Cluster.Name, Generator: generatorOf(exp), Hosts: map[string]orchestrator.JobHost{}, Facts: map[string]spec.Facts{}}
+	c := orchestrator.Cluster{Name: s.Cluster.Name, Hosts: map[string]orchestrator.JobHost{}, Facts: map[string]spec.Facts{}}
 	clients, closers := make([]*node.Client, len(s.Hosts)), make([]func() error, len(s.Hosts))
 	described := make([]node.Description, len(s.Hosts))
+	ctx, cancel := context.WithTimeout(ctx, node.Patience)
+	defer cancel()
 	var all errgroup.Group
 	for i, h := range s.Hosts {
 		all.Go(func() (err error) {
@@ -139,6 +141,7 @@ func (s *testbed) supervisors(ctx context.Context, exp *spec.Experiment) (orches
 	if err != nil {
 		return c, nil, errors.Join(err, closeAll())
 	}
+	controller := exp.Points[0].Generators(exp.Points[0].Loads[0])[0]
 	for i, h := range s.Hosts {
 		address, _, err := net.SplitHostPort(described[i].Address)
 		if err != nil {
@@ -146,27 +149,12 @@ func (s *testbed) supervisors(ctx context.Context, exp *spec.Experiment) (orches
 		}
 		c.Hosts[h.Name] = orchestrator.JobHost{Supervisor: described[i].Address, Address: address, TLS: s.TLS()}
 		c.Facts[h.Name] = h.Facts.Facts
-		if h.Name == c.Generator {
+		if h.Name == controller {
 			c.Controller = clients[i]
 		}
 	}
 	if c.Controller == nil {
-		return c, nil, errors.Join(fmt.Errorf("there is no host %q to execute the run", c.Generator), closeAll())
+		return c, nil, errors.Join(fmt.Errorf("there is no host %q to execute the run", controller), closeAll())
 	}
 	return c, closeAll, nil
-}
-
-// generatorOf is the host that generates load where none is said: the first with the
-// role load, else that of the balancer, else that of the first worker.
-func generatorOf(exp *spec.Experiment) string {
-	p := exp.Points[0]
-	for _, h := range p.Cluster.Hosts {
-		if slices.Contains(h.Roles, "load") {
-			return h.Name
-		}
-	}
-	if p.Balancer != nil {
-		return p.Balancer.Host
-	}
-	return p.Workers[0].Host
 }

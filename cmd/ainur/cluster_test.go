@@ -90,8 +90,14 @@ type site struct {
 // newSite starts a supervisor for each host of clusterTemplate.
 func newSite(t *testing.T, repeats int) *site {
 	t.Helper()
+	return newSiteOf(t, fmt.Sprintf(clusterTemplate, repeats))
+}
+
+// newSiteOf starts a supervisor for each host of an experiment.
+func newSiteOf(t *testing.T, text string) *site {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "e.ainur.hcl")
-	if err := os.WriteFile(path, fmt.Appendf(nil, clusterTemplate, repeats), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	m, diags := hcl.Load(path, hcl.Options{Policies: policies()})
@@ -103,7 +109,7 @@ func newSite(t *testing.T, repeats int) *site {
 		t.Fatal(diags)
 	}
 	s := &site{T: t, exp: exp, sockets: map[string]string{}, options: orchestrator.Options{Results: t.TempDir(), Conclude: m.Conclude}}
-	s.cluster = orchestrator.Cluster{Name: "lab", Generator: "ctl", Hosts: map[string]orchestrator.JobHost{}}
+	s.cluster = orchestrator.Cluster{Name: "lab", Hosts: map[string]orchestrator.JobHost{}}
 	authority, _, err := mtls.NewAuthority("lab", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +203,14 @@ func (s *site) finished(run *result.Run) {
 		if times[n] != 1 {
 			s.Errorf("repeat %d was finished %d times", n, times[n])
 		}
-		for _, name := range []string{"calls.parquet", "load.json", "logs/load.log", "logs/balancer.log", "logs/worker-1.log", "logs/worker-2.log"} {
+		logs := []string{"logs/load.log"}
+		if n := len(s.exp.Points[0].Loads[0].From); n > 1 {
+			logs = nil
+			for i := range n {
+				logs = append(logs, fmt.Sprintf("logs/load-%d.log", i+1))
+			}
+		}
+		for _, name := range append(logs, "calls.parquet", "load.json", "logs/balancer.log", "logs/worker-1.log", "logs/worker-2.log") {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(run.CallsPath(run.Steps[n-1])), name)); err != nil {
 				s.Error(err)
 			}
@@ -304,7 +317,12 @@ func TestClusterConductorKilled(t *testing.T) {
 
 // An interruption ends the run on its hosts, and keeps what was measured.
 func TestClusterInterrupted(t *testing.T) {
-	s := newSite(t, 2)
+	for name, site := range map[string]func(*testing.T, int) *site{"one generator": newSite, "three": newGenerators} {
+		t.Run(name, func(t *testing.T) { interrupted(t, site(t, 2)) })
+	}
+}
+
+func interrupted(t *testing.T, s *site) {
 	under := s.loading(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

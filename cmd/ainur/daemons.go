@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -23,6 +25,7 @@ import (
 	"github.com/ainur-faas/ainur/internal/mtls"
 	"github.com/ainur-faas/ainur/loadgen/client"
 	"github.com/ainur-faas/ainur/orchestrator"
+	"github.com/ainur-faas/ainur/orchestrator/collect"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 )
 
@@ -54,7 +57,7 @@ func (c *cli) agentCommand() *cobra.Command {
 	flags.StringVar(&dir, "dir", "", "folder for code, sockets and logs (required)")
 	flags.StringVar(&runID, "run", "", "id of the run, which labels all that the agent makes (required)")
 	flags.StringVar(&balancer, "balancer", "", "address of the balancer to join")
-	flags.StringVar(&tls, "tls", "", "folder of ca.pem, cert.pem and key.pem: needed to serve others than this host")
+	flags.StringVar(&tls, "tls", "", "folder of ca.pem, cert.pem and key.pem, needed to serve other hosts, or of a token, for this one")
 	flags.BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
 	return cmd
 }
@@ -144,13 +147,13 @@ func (c *cli) balancerCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the gRPC server")
 	cmd.Flags().StringVar(&http, "http", "127.0.0.1:0", "address of the HTTP front")
-	cmd.Flags().StringVar(&tls, "tls", "", "folder of ca.pem, cert.pem and key.pem: needed to serve others than this host")
+	cmd.Flags().StringVar(&tls, "tls", "", "folder of ca.pem, cert.pem and key.pem, needed to serve other hosts, or of a token, for this one")
 	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
 	return cmd
 }
 
 func (c *cli) loadCommand() *cobra.Command {
-	var dir string
+	var dir, start string
 	var lifeline bool
 	cmd := &cobra.Command{
 		Use:   "load JOB.json",
@@ -166,24 +169,76 @@ func (c *cli) loadCommand() *cobra.Command {
 			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
 			defer stop()
 			out := json.NewEncoder(c.stdout)
-			if err := c.ready(node.Ready{}); err != nil {
+			load, err := client.Prepare(ctx, job)
+			if err != nil {
 				return err
 			}
-			_, err := client.Run(ctx, job, func(p client.Progress) {
+			if err := c.ready(node.Ready{}); err != nil {
+				return errors.Join(err, load.Close())
+			}
+			zero, err := startOf(ctx, start)
+			if err != nil {
+				return errors.Join(err, load.Close())
+			}
+			_, err = load.Run(ctx, zero, func(p client.Progress) {
 				_ = out.Encode(p) // whoever reads it may have gone; the calls are what counts
 			})
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "folder for what is measured, instead of the job's")
+	cmd.Flags().StringVar(&start, "start", "", "wait for this file, which says when to begin")
 	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "stop when standard input closes")
 	return cmd
+}
+
+func (c *cli) collectorCommand() *cobra.Command {
+	var dir string
+	var lifeline bool
+	cmd := &cobra.Command{
+		Use:    "collector CONFIG.json",
+		Short:  "Keep what a host tells beside the calls of a load",
+		Hidden: true,
+		Args:   args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var config collect.Config
+			if err := readJSON(args[0], &config); err != nil {
+				return exit(exitUsage, err)
+			}
+			ctx, stop := c.daemonContext(cmd.Context(), lifeline)
+			defer stop()
+			return collect.Run(ctx, config, dir, func() error { return c.ready(node.Ready{}) })
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "collected", "folder for what is kept")
+	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "end when standard input closes")
+	return cmd
+}
+
+// startOf waits for the file that says when to begin; without one, or when ctx ends, that is at once.
+func startOf(ctx context.Context, path string) (time.Duration, error) {
+	if path == "" {
+		return 0, nil
+	}
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		var s orchestrator.StartFile
+		if err := readJSON(path, &s); !errors.Is(err, fs.ErrNotExist) {
+			return s.Monotonic, err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return 0, nil
+		}
+	}
 }
 
 // listenTCP listens for this host alone, unless callers have to show a certificate.
 func listenTCP(address, tls string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err == nil && tls == "" && (ip == nil || !ip.IsLoopback()) {
+	if ip := net.ParseIP(host); err == nil && !mtls.Encrypts(tls) && (ip == nil || !ip.IsLoopback()) {
 		err = fmt.Errorf("%s is not a loopback address: give --tls", address)
 	}
 	if err != nil {

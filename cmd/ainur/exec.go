@@ -14,7 +14,6 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
-	"github.com/ainur-faas/ainur/orchestrator/remote/ssh"
 )
 
 func (c *cli) execCommand() *cobra.Command {
@@ -58,7 +57,7 @@ func (c *cli) exec(ctx context.Context, path string, f *clusterFlags, command re
 	if err != nil {
 		return err
 	}
-	d := ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})
+	d := c.dialer()
 	defer func() { err = errors.Join(err, d.Close()) }()
 	all := make([]said, len(cluster.Hosts))
 	var hosts errgroup.Group
@@ -85,7 +84,7 @@ func (f *clusterFlags) most() int {
 	return 32
 }
 
-func execOn(ctx context.Context, d *ssh.Dialer, h spec.Host, become spec.Become, command remote.Command) said {
+func execOn(ctx context.Context, d dialer, h spec.Host, become spec.Become, command remote.Command) said {
 	s := said{Host: h.Name, Exit: -1}
 	conn, err := d.Dial(ctx, h, become)
 	if err == nil {

@@ -7,10 +7,13 @@ import (
 	"os"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/ainur-faas/ainur/agent/image/bytecode"
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/printable"
 	"github.com/ainur-faas/ainur/orchestrator/report"
 )
 
@@ -53,7 +56,7 @@ of the function in Python.
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Function.Source = args[0]
-			o.Note = func(text string) { fmt.Fprintln(c.stderr, "note:", text) }
+			o.Note = func(text string) { fmt.Fprintln(c.stderr, "note:", printable.Text(text)) }
 			return c.buildImage(cmd.Context(), o, to)
 		},
 	}
@@ -67,6 +70,7 @@ of the function in Python.
 
 func (c *cli) buildImage(ctx context.Context, o oci.BuildOptions, to string) error {
 	store := images()
+	o.Compile = bytecode.Compiler(store)
 	digest, err := store.Build(ctx, o)
 	if err != nil {
 		return err
@@ -80,20 +84,29 @@ func (c *cli) buildImage(ctx context.Context, o oci.BuildOptions, to string) err
 }
 
 func (c *cli) imagePullCommand() *cobra.Command {
-	return &cobra.Command{
+	var platform string
+	cmd := &cobra.Command{
 		Use:   "pull REFERENCE",
 		Short: "Put an image on this host",
 		Long:  references,
-		Args:  args(cobra.ExactArgs(1)),
+		Example: `  ainur image pull oci-dir:./base
+  ainur image pull debian:bookworm-slim --platform linux/arm64`,
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store := images()
-			digest, err := store.Pull(cmd.Context(), args[0])
+			of, err := v1.ParsePlatform(platform)
+			if err != nil || of.OS == "" || of.Architecture == "" {
+				return fmt.Errorf("--platform %q is no OS/ARCHITECTURE such as linux/arm64", platform)
+			}
+			digest, err := store.PullFor(cmd.Context(), args[0], *of)
 			if err != nil {
 				return err
 			}
 			return c.showImages(store, []string{digest})
 		},
 	}
+	cmd.Flags().StringVar(&platform, "platform", oci.Here.String(), "of an image for other machines, which experiments name by its digest")
+	return cmd
 }
 
 func (c *cli) imageListCommand() *cobra.Command {
@@ -124,8 +137,12 @@ func (c *cli) imageRemoveCommand() *cobra.Command {
 			var errs []error
 			for _, digest := range args {
 				err := store.Remove(digest)
-				if errors.Is(err, os.ErrNotExist) {
+				switch {
+				case errors.Is(err, os.ErrNotExist):
 					err = fmt.Errorf("no image %s is on this host: ainur image list shows them", digest)
+				case errors.Is(err, oci.ErrInUse):
+					c.tell(digest, "removed; its layers go with the next image that is removed while no worker of this host has images")
+					err = nil
 				}
 				errs = append(errs, err)
 			}
@@ -136,39 +153,59 @@ func (c *cli) imageRemoveCommand() *cobra.Command {
 
 // imageInfo is an image as it is shown.
 type imageInfo struct {
-	Digest  string     `json:"digest"`
-	Layers  []string   `json:"layers"` // digests, the lowest first
-	Size    spec.Bytes `json:"size"`   // of the layers as they are kept
-	Command []string   `json:"command"`
+	Digest   string     `json:"digest"`
+	Platform string     `json:"platform"` // such as linux/amd64
+	Layers   []string   `json:"layers"`   // digests, the lowest first
+	Size     spec.Bytes `json:"size"`     // of the layers as they are kept
+	Command  []string   `json:"command"`
+	Broken   string     `json:"broken,omitempty"` // why it cannot be used
 }
 
 func (c *cli) showImages(store *oci.Store, digests []string) error {
 	infos := make([]imageInfo, len(digests))
 	for n, digest := range digests {
-		image, err := store.Image(digest)
-		if err != nil {
-			return err
-		}
-		m, err := image.Manifest()
-		if err != nil {
-			return err
-		}
-		config, err := image.ConfigFile()
-		if err != nil {
-			return err
-		}
-		infos[n] = imageInfo{Digest: digest, Layers: []string{}, Command: append(config.Config.Entrypoint, config.Config.Cmd...)}
-		for _, layer := range m.Layers {
-			infos[n].Layers, infos[n].Size = append(infos[n].Layers, layer.Digest.String()), infos[n].Size+spec.Bytes(layer.Size)
+		var err error
+		if infos[n], err = describe(store, digest); err != nil {
+			infos[n] = imageInfo{Digest: digest, Layers: []string{}, Broken: err.Error()}
 		}
 	}
 	c.data = map[string]any{"images": infos}
 	if c.output == "json" {
 		return nil
 	}
-	t := report.Table{Columns: []report.Column{{Name: "digest"}, {Name: "layers", Number: true}, {Name: "size", Unit: "MiB", Number: true}, {Name: "command"}}}
+	t := report.Table{Columns: []report.Column{{Name: "digest"}, {Name: "platform"}, {Name: "layers", Number: true}, {Name: "size", Unit: "MiB", Number: true}, {Name: "command"}}}
 	for _, i := range infos {
-		t.Rows = append(t.Rows, []string{i.Digest, fmt.Sprint(len(i.Layers)), fmt.Sprintf("%.1f", float64(i.Size)/float64(spec.MiB)), dash(strings.Join(i.Command, " "))})
+		command := dash(strings.Join(strings.Fields(strings.Join(i.Command, " ")), " ")) // in one line
+		if i.Broken != "" {
+			command = "broken, to be pulled again or removed: " + strings.ReplaceAll(i.Broken, "\n", "; ")
+		}
+		t.Rows = append(t.Rows, []string{i.Digest, dash(i.Platform), fmt.Sprint(len(i.Layers)), fmt.Sprintf("%.1f", float64(i.Size)/float64(spec.MiB)), command})
 	}
 	return t.Write(c.stdout)
+}
+
+// describe reads an image, all of which must be there.
+func describe(store *oci.Store, digest string) (info imageInfo, err error) {
+	info = imageInfo{Digest: digest, Layers: []string{}}
+	if err := store.Check(digest); err != nil {
+		return info, err
+	}
+	image, err := store.Image(digest)
+	if err != nil {
+		return info, err
+	}
+	m, err := image.Manifest()
+	if err != nil {
+		return info, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return info, err
+	}
+	info.Platform = v1.Platform{OS: config.OS, Architecture: config.Architecture}.String()
+	info.Command = append(config.Config.Entrypoint, config.Config.Cmd...)
+	for _, layer := range m.Layers {
+		info.Layers, info.Size = append(info.Layers, layer.Digest.String()), info.Size+spec.Bytes(layer.Size)
+	}
+	return info, nil
 }

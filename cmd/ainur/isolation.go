@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox"
@@ -15,6 +18,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/process"
 	"github.com/ainur-faas/ainur/agent/sandbox/wasm"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 	"github.com/ainur-faas/ainur/orchestrator"
 )
 
@@ -37,7 +41,11 @@ func openIsolation(ctx context.Context, w spec.Worker, dir, runID string, store 
 	}
 }
 
-// reclaim removes what the agents of a run have left; dir is the run's folder.
+// daemonsFile, in the folder of a supervisor, has the sockets of containerd that runs have used.
+const daemonsFile = "containerd.json"
+
+// reclaim removes what the agents of a run have left; dir is the run's folder, in
+// that of the supervisor's runs.
 func reclaim(run, dir string) (removed []string, err error) {
 	var workers []spec.Worker
 	if err := readJSON(filepath.Join(dir, orchestrator.WorkersFile), &workers); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -61,6 +69,40 @@ func reclaim(run, dir string) (removed []string, err error) {
 		names, err := isolation.Reclaim()
 		removed = append(removed, names...)
 		errs = append(errs, err, isolation.Close())
+		if w.Isolation == "containerd" {
+			errs = append(errs, used(filepath.Join(dir, "..", ".."), cmp.Or(w.Container.Socket, containerd.DefaultSocket)))
+		}
 	}
 	return removed, errors.Join(errs...)
+}
+
+// used remembers in the folder of a supervisor that a daemon was used.
+func used(dir, socket string) error {
+	path := filepath.Join(dir, daemonsFile)
+	var sockets []string
+	if err := readJSON(path, &sockets); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if slices.Contains(sockets, socket) {
+		return nil
+	}
+	text, err := json.Marshal(append(sockets, socket))
+	if err != nil {
+		return err
+	}
+	return atomicfile.Have(path, 0o644, text)
+}
+
+// vacate removes what runs have left in daemons for later ones; dir is the folder of
+// their supervisor.
+func vacate(ctx context.Context, dir string) error {
+	var sockets []string
+	if err := readJSON(filepath.Join(dir, daemonsFile), &sockets); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, socket := range sockets {
+		errs = append(errs, containerd.Vacate(ctx, socket))
+	}
+	return errors.Join(errs...)
 }

@@ -23,10 +23,10 @@ const modulePath = "github.com/ainur-faas/ainur/"
 // prefix that fits it, and may import what is in a lower layer, or in its own
 // layer below the same top-level folder.
 var layers = [][]string{
-	{"internal/", "hcl/spec", "hcl/registry", "hcl/units", "agent/agentpb"},  // leaves
-	{"agent/queue", "agent/keepalive", "balancer/policy", "loadgen/arrival"}, // policies
-	{"agent/worker", "balancer/route"},                                       // cores
-	{"agent/", "balancer/", "loadgen/"},                                      // drivers and adapters
+	{"internal/", "hcl/spec", "hcl/registry", "hcl/units", "agent/agentpb"},                                                                            // leaves
+	{"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "balancer/policy", "loadgen/arrival"}, // policies
+	{"agent/worker", "balancer/route"},  // cores
+	{"agent/", "balancer/", "loadgen/"}, // drivers and adapters
 	{"hcl", "orchestrator"},
 	{"cmd/", "examples/"},
 }
@@ -34,8 +34,8 @@ var layers = [][]string{
 // pure packages import nothing of the module but one another, and nothing of
 // the standard library but pureStandard.
 var pure = []string{
-	"hcl/spec", "hcl/registry", "internal/stream",
-	"agent/queue", "agent/keepalive", "balancer/policy", "loadgen/arrival",
+	"hcl/spec", "hcl/registry", "internal/minheap", "internal/stream",
+	"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "balancer/policy", "loadgen/arrival",
 	"agent/worker", "balancer/route",
 }
 

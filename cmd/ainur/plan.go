@@ -56,7 +56,7 @@ func (c *cli) planCommand() *cobra.Command {
 func reached(m *hcl.Module, experiment string) bool {
 	clusters, _ := m.Clusters(experiment) // what is wrong, evaluate says
 	return slices.ContainsFunc(clusters, func(cluster spec.Cluster) bool {
-		return slices.ContainsFunc(cluster.Hosts, func(h spec.Host) bool { return h.Connection == "ssh" })
+		return slices.ContainsFunc(cluster.Hosts, overSSH)
 	})
 }
 
@@ -75,6 +75,7 @@ func (c *cli) planHere(m *hcl.Module, f *clusterFlags) error {
 
 // planHosts shows what up would change, and then what a run would do.
 func (c *cli) planHosts(cmd *cobra.Command, args []string, f *clusterFlags, out string) (_ *deploy.Plan, err error) {
+	f.shapes = true
 	s, err := c.openTestbed(cmd.Context(), args, f, false)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,13 @@ type executeFlags struct {
 	resume     string // a run to go on with
 	anew       bool   // also when one of the experiment was left on its hosts
 	noUp       bool   // the hosts are as they should be
+	jobs       int    // of simulate
+	records    string // of simulate
+
+	// Where it is set the experiment is this one made from it, which asserts nothing, and
+	// finish is given what it measured.
+	derive func(*spec.Experiment) (*spec.Experiment, error)
+	finish func(*result.Run) error
 }
 
 func (f *executeFlags) add(c *cli, cmd *cobra.Command) {
@@ -55,6 +63,18 @@ func (f *executeFlags) apply(cmd *cobra.Command, exp *spec.Experiment) error {
 	}
 	if cmd.Flags().Changed("seed") {
 		exp.Seed = f.seed
+	}
+	if cmd.Flags().Changed("jobs") {
+		if f.jobs < 1 {
+			return exit(exitUsage, fmt.Errorf("--jobs is %d, want 1 or more", f.jobs))
+		}
+		exp.Simulate.Jobs = f.jobs
+	}
+	if cmd.Flags().Changed("records") {
+		if f.records != "all" && f.records != "aggregate" {
+			return exit(exitUsage, fmt.Errorf("--records is %q, want all or aggregate", f.records))
+		}
+		exp.Simulate.Records = f.records
 	}
 	return nil
 }
@@ -139,7 +159,10 @@ func siteHere(ctx context.Context, exp *spec.Experiment, here *node.Supervisor, 
 	}
 	store := images()
 	code, err := orchestrator.Build(ctx, exp, store)
-	return orchestrator.Local(exp, here, store, code), err
+	if err != nil {
+		return orchestrator.Site{}, err
+	}
+	return orchestrator.Local(exp, here, store, code)
 }
 
 // openHere is this host, for runs of this user.
@@ -174,7 +197,9 @@ func (c *cli) simulateCommand() *cobra.Command {
 		},
 	}
 	flags.add(c, cmd)
-	cmd.Flags().StringVar(&flags.from, "from", "", "take durations from a finished run instead of the profiles: id, folder or latest")
+	cmd.Flags().IntVar(&flags.jobs, "jobs", 0, "repeats at a time, instead of the experiment's; the results are the same for any number")
+	cmd.Flags().StringVar(&flags.records, "records", "", "all, or aggregate: write no calls and no decision log, only metrics, histograms and the hash of the log")
+	cmd.Flags().StringVar(&flags.from, "from", "", "take durations from this instead of the profiles: a file of ainur calibrate, or a finished run (id, folder or latest)")
 	return cmd
 }
 
@@ -182,8 +207,16 @@ func (c *cli) simulateCommand() *cobra.Command {
 // run, or those of the profiles when from is "".
 func (c *cli) simulate(from string) executor {
 	return func(ctx context.Context, exp *spec.Experiment, o orchestrator.Options) (*result.Run, hcllib.Diagnostics, error) {
-		var model sim.Model
-		if from != "" {
+		var model *sim.Model
+		switch from := cmp.Or(from, exp.Simulate.Calibration); {
+		case from == "":
+		case sim.IsCalibration(from):
+			measured, err := sim.ReadCalibration(from)
+			if err != nil {
+				return nil, nil, err
+			}
+			model = measured.Model()
+		default:
 			finished, err := result.Open(from, c.results)
 			if err != nil {
 				return nil, nil, err
@@ -222,6 +255,10 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	}
 	var hosts *testbed // nil where all is done here
 	if engine == schema.Live {
+		if diags := m.Lacking(flags.experiment, engine); diags.HasErrors() { // before anybody waits for hosts
+			c.diags = append(c.diags, diags...)
+			return errSpec
+		}
 		if hosts, err = c.hostsOf(cmd.Context(), m, flags.experiment, known); err != nil {
 			return err
 		}
@@ -235,6 +272,15 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	}
 	if err := flags.apply(cmd, exp); err != nil {
 		return err
+	}
+	conclude := orchestrator.Conclude(m.Conclude)
+	if flags.derive != nil {
+		if exp, err = flags.derive(exp); err != nil {
+			return err
+		}
+		conclude = func(*spec.Experiment, spec.Run, map[string][]spec.RepeatMetrics) ([]spec.Assertion, []spec.Output, hcllib.Diagnostics) {
+			return nil, nil, nil
+		}
 	}
 	if hosts != nil && resumed == nil && !flags.anew {
 		resumed = c.left(exp)
@@ -252,12 +298,15 @@ func (c *cli) execute(cmd *cobra.Command, args []string, flags *executeFlags, en
 	}
 	screen := newScreen(c)
 	run, diags, err := do(cmd.Context(), exp, orchestrator.Options{
-		Results: c.results, Command: redact(os.Args, exp.Variables), Conclude: m.Conclude, Progress: screen.show,
+		Results: c.results, Command: redact(os.Args, exp.Variables), Conclude: conclude, Progress: screen.show,
 	})
 	screen.clear()
 	c.diags = append(c.diags, diags...)
 	if err != nil {
 		return err
+	}
+	if flags.finish != nil {
+		return flags.finish(run)
 	}
 	if err := c.answer(run); err != nil {
 		return err
@@ -338,16 +387,11 @@ func (s *screen) show(p orchestrator.Progress) {
 		s.last = time.Now()
 		s.line(fmt.Sprintf("point %s  repeat %d  (%d of %d)", axes(p.Point), p.Repeat, p.Step, p.Steps))
 	case orchestrator.Loading:
-		var l client.Progress
-		if err := json.Unmarshal(p.Load, &l); err != nil {
-			return
-		}
-		if !s.terminal && time.Since(s.last) < heartbeat {
+		text, ok := loaded(p.Load)
+		if !ok || !s.terminal && time.Since(s.last) < heartbeat {
 			return
 		}
 		s.last = time.Now()
-		text := fmt.Sprintf("  %s %5.1fs  offered %d  completed %d  failed %d  in flight %d  p50 %.2f ms  p99 %.2f ms  lag p99 %.2f ms",
-			l.Phase, l.Elapsed.Seconds(), l.Offered, l.Completed, l.Failed, l.InFlight, ms(l.LatencyP50), ms(l.LatencyP99), ms(l.LagP99))
 		if !s.terminal {
 			s.line(text)
 			return
@@ -355,6 +399,16 @@ func (s *screen) show(p orchestrator.Progress) {
 		fmt.Fprintf(s.w, "\r\x1b[K%s", text)
 		s.shown = true
 	}
+}
+
+// loaded is how a load stands, in a line; ok is false where nothing is known of one.
+func loaded(progress json.RawMessage) (text string, ok bool) {
+	var l client.Progress
+	if json.Unmarshal(progress, &l) != nil {
+		return "", false
+	}
+	return fmt.Sprintf("  %s %5.1fs  %.1f/s  offered %d  completed %d  failed %d  in flight %d  p50 %.2f ms  p99 %.2f ms  lag p99 %.2f ms",
+		l.Phase, max(0, l.Elapsed).Seconds(), l.Rate, l.Offered, l.Completed, l.Failed, l.InFlight, ms(l.LatencyP50), ms(l.LatencyP99), ms(l.LagP99)), true
 }
 
 func (s *screen) line(text string) {

@@ -10,7 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ainur-faas/ainur/agent/concurrency"
+	"github.com/ainur-faas/ainur/agent/dispatch"
+	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/agent/resource"
 	"github.com/ainur-faas/ainur/balancer/policy"
@@ -52,7 +56,7 @@ func (c *cli) load(args []string, options hcl.Options) (m *hcl.Module, ok bool) 
 
 // policies are those that this ainur has.
 func policies() hcl.Policies {
-	return hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: policy.Builtin()}
+	return hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: policy.Builtin()}
 }
 
 // evaluate evaluates one experiment for an engine.

@@ -16,7 +16,6 @@ import (
 	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
-	"github.com/ainur-faas/ainur/orchestrator/remote/ssh"
 )
 
 func (c *cli) sshConfigCommand() *cobra.Command {
@@ -43,7 +42,7 @@ func (c *cli) sshConfigCommand() *cobra.Command {
 	return cmd
 }
 
-// reachable is the cluster, with those of its hosts that are reached over SSH.
+// reachable is the cluster, with the hosts that are to be worked with.
 func (c *cli) reachable(args []string, f *clusterFlags) (spec.Cluster, error) {
 	m, ok := c.load(args, hcl.Options{})
 	if !ok {
@@ -56,6 +55,9 @@ func (c *cli) reachable(args []string, f *clusterFlags) (spec.Cluster, error) {
 func stanzas(hosts []spec.Host) string {
 	var b strings.Builder
 	for _, h := range hosts {
+		if h.Connection == "local" {
+			continue // it is this machine
+		}
 		s := h.SSH
 		line := func(keyword, value string) {
 			if value != "" {
@@ -115,6 +117,9 @@ func (c *cli) sshCommand() *cobra.Command {
 			hosts := cluster.Hosts
 			if len(hosts) != 1 {
 				return exit(exitUsage, fmt.Errorf("%q is %s, want one", args[0], counted(len(hosts), "host")))
+			}
+			if hosts[0].Connection == "local" {
+				return exit(exitUsage, fmt.Errorf("host %s is this machine", hosts[0].Name))
 			}
 			return c.shell(jumping(hosts[0]), append([]string{hosts[0].Name}, args[1:]...))
 		},
@@ -187,7 +192,7 @@ before its own.`,
 			if err != nil {
 				return err
 			}
-			d := ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})
+			d := c.dialer()
 			failed := make([]error, len(cluster.Hosts))
 			var all errgroup.Group
 			all.SetLimit(f.most())

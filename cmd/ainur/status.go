@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ainur-faas/ainur/orchestrator"
 	"github.com/ainur-faas/ainur/orchestrator/deploy"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
@@ -24,7 +26,8 @@ func (c *cli) statusCommand() *cobra.Command {
 		Use:   "status [PATH]",
 		Short: "What runs on the hosts of a cluster",
 		Long: `Asks the supervisor of each host what runs there. It needs no lock and changes
-nothing: it may be asked while a run is under way.`,
+nothing: it may be asked while a run is under way, of which it says how it stands:
+the point, the calls of the load that is sent, and how long it will still take.`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			f.bare = true
@@ -51,24 +54,36 @@ type hostStatus struct {
 }
 
 func (c *cli) watchStatus(ctx context.Context, s *testbed, watch bool, every time.Duration) error {
-	asked := make([]func() hostStatus, len(s.Hosts))
+	ctx, cancel := context.WithCancel(ctx)
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer cancel()
+	hosts := make([]*watched, len(s.Hosts))
 	for i, h := range s.Hosts {
-		var closeAll func() error
-		asked[i], closeAll = s.status(ctx, h)
-		defer func() { _ = closeAll() }() // it was only read from
+		hosts[i] = s.watched(h)
+		defer func() { _ = hosts[i].close() }() // it was only read from
 	}
 	for {
-		all := make([]hostStatus, len(asked))
+		all := make([]hostStatus, len(hosts))
 		var group errgroup.Group
-		for i, ask := range asked {
+		for i, h := range hosts {
 			group.Go(func() error {
-				all[i] = ask()
+				all[i] = h.ask(ctx)
 				return nil
 			})
 		}
 		_ = group.Wait() // what went wrong is said of each
-		c.data = map[string]any{"hosts": all}
-		if err := c.showStatus(all); err != nil {
+		var runs []runStatus
+		for i, h := range hosts {
+			if all[i].Description == nil {
+				continue
+			}
+			if r, ok := h.run(ctx, *all[i].Description, &following); ok {
+				runs = append(runs, r)
+			}
+		}
+		c.data = map[string]any{"hosts": all, "runs": append([]runStatus{}, runs...)}
+		if err := c.showStatus(all, runs, watch && isTerminal(c.stdout)); err != nil {
 			return err
 		}
 		if !watch || c.output == "json" {
@@ -99,33 +114,98 @@ func statusVerdict(all []hostStatus) error {
 // askWithin bounds a question to a supervisor.
 const askWithin = 10 * time.Second
 
-// status is how to ask a host, also again.
-func (s *testbed) status(ctx context.Context, h *deploy.Host) (ask func() hostStatus, closeAll func() error) {
-	none := func() error { return nil }
+// watched is a host that is asked again and again how it stands.
+type watched struct {
+	name   string
+	client *node.Client // nil where there is nobody to ask
+	why    hostStatus   // where there is not
+	close  func() error
+
+	mu        sync.Mutex
+	conductor string // of the run that is followed
+	last      *orchestrator.Standing
+}
+
+func (s *testbed) watched(h *deploy.Host) *watched {
+	w := &watched{name: h.Name, why: hostStatus{Host: h.Name}, close: func() error { return nil }}
 	if h.Err != nil {
-		return func() hostStatus { return hostStatus{Host: h.Name, Error: h.Err.Error(), err: h.Err} }, none
+		w.why.Error, w.why.err = h.Err.Error(), h.Err
+		return w
 	}
 	if h.Facts.Binary == "" && !h.Facts.Unchanged {
-		return func() hostStatus { return hostStatus{Host: h.Name, Error: "not set up: ainur up"} }, none
+		w.why.Error = "not set up: ainur up"
+		return w
 	}
 	client, closeAll, err := s.Supervisor(h)
 	if err != nil {
-		return func() hostStatus { return hostStatus{Host: h.Name, Error: err.Error(), err: err} }, none
+		w.why.Error, w.why.err = err.Error(), err
+		return w
 	}
-	return func() hostStatus {
-		within, cancel := context.WithTimeout(ctx, askWithin)
-		defer cancel()
-		d, err := client.Ask(within)
-		if err != nil {
-			return hostStatus{Host: h.Name, Error: "no supervisor answers: " + err.Error(), err: err}
-		}
-		return hostStatus{Host: h.Name, Description: &d}
-	}, closeAll
+	w.client, w.close = client, closeAll
+	return w
 }
 
-func (c *cli) showStatus(all []hostStatus) error {
+// ask asks what runs on the host.
+func (w *watched) ask(ctx context.Context) hostStatus {
+	if w.client == nil {
+		return w.why
+	}
+	within, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	d, err := w.client.Ask(within)
+	if err != nil {
+		return hostStatus{Host: w.name, Error: "no supervisor answers: " + err.Error(), err: err}
+	}
+	return hostStatus{Host: w.name, Description: &d}
+}
+
+// runStatus is how a run stands that a host executes.
+type runStatus struct {
+	Run  string `json:"run"`
+	Host string `json:"host"`
+	*orchestrator.Standing
+}
+
+// toldWithin is how long a run may take to say how it stands; a load says it four times a second.
+const toldWithin = time.Second
+
+// run is how the run stands that the host executes; ok is false where there is none.
+func (w *watched) run(ctx context.Context, d node.Description, following *sync.WaitGroup) (s runStatus, ok bool) {
+	run, daemon, lines, ok := orchestrator.Conducted(d)
+	if !ok {
+		return s, false
+	}
+	w.mu.Lock()
+	if conductor := run + " " + daemon; w.conductor != conductor {
+		w.conductor, w.last = conductor, nil
+		told := make(chan struct{})
+		var once sync.Once
+		following.Go(func() {
+			_, _ = orchestrator.Watch(ctx, w.client, run, daemon, lines-1, func(s orchestrator.Standing) { // it is asked again what runs
+				w.mu.Lock()
+				w.last = &s
+				w.mu.Unlock()
+				once.Do(func() { close(told) })
+			})
+		})
+		w.mu.Unlock()
+		select {
+		case <-told:
+		case <-time.After(toldWithin):
+		case <-ctx.Done():
+		}
+		w.mu.Lock()
+	}
+	defer w.mu.Unlock()
+	return runStatus{run, w.name, w.last}, true
+}
+
+func (c *cli) showStatus(all []hostStatus, runs []runStatus, clear bool) error {
 	if c.output == "json" {
 		return nil
+	}
+	if clear {
+		fmt.Fprint(c.stdout, "\x1b[H\x1b[2J")
 	}
 	t := report.Table{Columns: []report.Column{{Name: "host"}, {Name: "supervisor"}, {Name: "address"}, {Name: "run"}, {Name: "daemons"}}}
 	for _, s := range all {
@@ -136,20 +216,55 @@ func (c *cli) showStatus(all []hostStatus) error {
 		row := []string{s.Host, fmt.Sprintf("pid %d", s.PID), s.Address, "", ""}
 		for _, run := range s.Runs {
 			row[3] = strings.TrimSpace(row[3] + " " + run.ID)
-			for _, d := range run.Daemons {
-				row[4] = strings.TrimSpace(row[4] + " " + stands(d))
-			}
+			row[4] = strings.TrimSpace(row[4] + " " + standing(run.Daemons))
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	return t.Write(c.stdout)
+	if err := t.Write(c.stdout); err != nil {
+		return err
+	}
+	for _, r := range runs {
+		fmt.Fprintln(c.stdout, r.text())
+	}
+	return nil
 }
 
-// stands is how a daemon stands, in a word or two.
-func stands(d node.Status) string {
-	name := d.Name[strings.LastIndex(d.Name, ".")+1:]
-	if d.Exit == nil {
-		return name
+// text is how the run stands, in lines.
+func (r runStatus) text() string {
+	text := fmt.Sprintf("\nrun %s on host %s", r.Run, r.Host)
+	if r.Standing == nil || r.Step == 0 {
+		return text + ": it begins"
 	}
-	return name + " (" + d.Exit.How() + ")"
+	text += fmt.Sprintf(": point %s  repeat %d  (%d of %d)", r.Point, r.Repeat, r.Step, r.Steps)
+	if r.Failed > 0 {
+		text += fmt.Sprintf("  %s failed", counted(r.Failed, "repeat"))
+	}
+	if r.Left > 0 {
+		text += "  about " + r.Left.Round(time.Second).String() + " left"
+	}
+	if l, ok := loaded(r.Load); ok {
+		text += "\n" + l
+	}
+	return text
+}
+
+// standing are those daemons that run, or ended badly, and how many others there were.
+func standing(daemons []node.Status) string {
+	var all []string
+	well := 0
+	for _, d := range daemons {
+		name := d.Name[strings.LastIndex(d.Name, ".")+1:]
+		switch {
+		case d.Exit == nil:
+			all = append(all, name)
+		case d.Exit.Err() == nil:
+			well++
+		default:
+			all = append(all, name+" ("+d.Exit.How()+")")
+		}
+	}
+	if well > 0 {
+		all = append(all, fmt.Sprintf("(%d ended)", well))
+	}
+	return strings.Join(all, " ")
 }

@@ -97,7 +97,7 @@ func (c *cli) supervise(ctx context.Context, config node.Config, sum string) (er
 		if i == 0 {
 			creds = insecure.NewCredentials() // files say who may connect
 		}
-		s := grpc.NewServer(grpc.Creds(creds), grpc.MaxRecvMsgSize(node.MaxTask))
+		s := grpc.NewServer(append(node.ServerOptions(), grpc.Creds(creds))...)
 		nodepb.RegisterSupervisorServer(s, server)
 		pb.RegisterImagesServer(s, &push.Server{Store: images()})
 		servers = append(servers, s)

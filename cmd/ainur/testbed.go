@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -13,13 +14,17 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/printable"
 	"github.com/ainur-faas/ainur/orchestrator/deploy"
 	"github.com/ainur-faas/ainur/orchestrator/facts"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
+	"github.com/ainur-faas/ainur/orchestrator/remote/local"
 	"github.com/ainur-faas/ainur/orchestrator/remote/ssh"
 	"github.com/ainur-faas/ainur/orchestrator/setup"
 )
@@ -32,6 +37,7 @@ type clusterFlags struct {
 	lockWait   time.Duration
 	full       bool // ask also for what only a reader wants to know
 	bare       bool // the experiment is not needed
+	shapes     bool // the hosts are to be as the cluster says: what this version lacks of that is refused
 	noTune     bool // the hosts keep the settings that they have
 }
 
@@ -48,7 +54,7 @@ type testbed struct {
 	*deploy.Site
 	module *hcl.Module
 	exp    *spec.Experiment // nil where it cannot be evaluated because hosts have not told their facts
-	dialer *ssh.Dialer
+	dialer dialer
 	took   time.Duration // to connect and ask
 	flags  clusterFlags
 	known  map[string]spec.Facts // of hosts by name, that the module asks for
@@ -64,6 +70,12 @@ func (c *cli) openTestbed(ctx context.Context, args []string, f *clusterFlags, l
 	m, ok := c.load(args, hcl.Options{Facts: factsIn(known)})
 	if !ok {
 		return nil, errSpec
+	}
+	if f.shapes {
+		if diags := m.LackingHosts(f.experiment); diags.HasErrors() {
+			c.diags = append(c.diags, diags...)
+			return nil, errSpec
+		}
 	}
 	cluster, err := c.cluster(m, f)
 	if err != nil {
@@ -92,12 +104,27 @@ func factsIn(known map[string]spec.Facts) func(spec.Host) (spec.Facts, bool) {
 	}
 }
 
+// dialer connects to hosts: to this one too, where it is one of several.
+type dialer struct{ *ssh.Dialer }
+
+func (c *cli) dialer() dialer {
+	return dialer{ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
+}
+
+// Dial connects to a host.
+func (d dialer) Dial(ctx context.Context, h spec.Host, become spec.Become) (remote.Conn, error) {
+	if h.Connection == "local" {
+		return local.Dial(h, become, d.Secrets())
+	}
+	return d.Dialer.Dial(ctx, h, become)
+}
+
 // connect connects to the hosts of a cluster and adds what they are to known.
 func (c *cli) connect(ctx context.Context, m *hcl.Module, cluster spec.Cluster, known map[string]spec.Facts, f *clusterFlags, lock bool) (_ *testbed, err error) {
-	s := &testbed{module: m, flags: *f, known: known, dialer: ssh.New(ssh.Options{Prompt: c.ask, Password: c.secret, Tell: c.tell})}
+	s := &testbed{module: m, flags: *f, known: known, dialer: c.dialer()}
 	began := time.Now()
 	s.Site, err = deploy.Open(ctx, cluster, deploy.Options{
-		Dial: s.dialer.Dial, Data: dataDir(), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Full: f.full, NoTune: f.noTune, Tell: c.tell,
+		Dial: s.dialer.Dial, Data: dataDir(), Cache: filepath.Join(filepath.Dir(oci.DefaultDir()), "programs"), Version: version, Owner: owner(), Parallel: f.parallel, Lock: lock, Wait: f.lockWait, Full: f.full, NoTune: f.noTune, Tell: c.tell,
 	})
 	if err != nil {
 		return nil, errors.Join(hostError(err), s.Close())
@@ -147,13 +174,32 @@ func chosen(clusters []spec.Cluster, f *clusterFlags) (spec.Cluster, error) {
 		return spec.Cluster{}, exit(exitSpec, errors.New("the experiment has several clusters, of which one at a time can be worked with"))
 	}
 	cluster := clusters[0]
-	cluster.Hosts = slices.DeleteFunc(slices.Clone(cluster.Hosts), func(h spec.Host) bool { return h.Connection != "ssh" })
+	cluster.Hosts = slices.Clone(cluster.Hosts)
+	if !slices.ContainsFunc(cluster.Hosts, overSSH) { // all is done in this process
+		cluster.Hosts = nil
+	}
+	for _, h := range cluster.Hosts {
+		switch {
+		case h.Connection == "netns":
+			return spec.Cluster{}, exit(exitSpec, fmt.Errorf("host %s: hosts that are network namespaces cannot be in a cluster yet: ainur lab up makes hosts of this machine that are reached over SSH", h.Name))
+		case h.Connection == "local" && loopback(h.Internal()):
+			return spec.Cluster{}, exit(exitSpec, fmt.Errorf("host %s is this machine, and the others cannot reach it at %s: give it an internal_address", h.Name, h.Internal()))
+		}
+	}
 	hosts, err := limit(cluster.Hosts, f.limit)
 	if err != nil {
 		return spec.Cluster{}, exit(exitUsage, fmt.Errorf("--limit: %w", err))
 	}
 	cluster.Hosts = hosts
 	return cluster, nil
+}
+
+func overSSH(h spec.Host) bool { return h.Connection == "ssh" }
+
+// loopback reports whether an address is for its own machine alone.
+func loopback(address string) bool {
+	ip := net.ParseIP(address)
+	return address == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // hostError gives an error of hosts its code.
@@ -202,7 +248,7 @@ func owner() string {
 // tell says something about a host while work goes on.
 func (c *cli) tell(host, message string) {
 	if !c.quiet {
-		fmt.Fprintf(c.stderr, "%s: %s\n", host, message)
+		fmt.Fprintf(c.stderr, "%s: %s\n", host, printable.Text(message))
 	}
 }
 
@@ -211,10 +257,20 @@ func (c *cli) ask(_ context.Context, question string) (string, error) {
 	if !isTerminal(os.Stdin) || !isTerminal(c.stderr) || os.Getenv("AINUR_INPUT") == "0" {
 		return "", fmt.Errorf("nobody is there to answer %q", strings.TrimSpace(question))
 	}
+	fd := int(os.Stdin.Fd())
+	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return "", err
+	}
+	quiet := *was
+	quiet.Lflag &^= unix.ECHO // before the question, which may be answered at once
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &quiet); err != nil {
+		return "", err
+	}
 	fmt.Fprint(c.stderr, question)
-	answer, err := term.ReadPassword(int(os.Stdin.Fd()))
+	answer, err := term.ReadPassword(fd)
 	fmt.Fprintln(c.stderr)
-	return string(answer), err
+	return string(answer), errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, was))
 }
 
 // secret reads something that is never stored nor shown.

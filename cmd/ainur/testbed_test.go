@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,16 +49,6 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%q: %s, want %s", pattern, said, want)
 		}
 	}
-}
-
-// inside runs a script on a host.
-func (s *onHosts) inside(h *labs.Host, script string) string {
-	s.Helper()
-	out, err := exec.Command("nsenter", "--target", strconv.Itoa(h.PID), "--net", "--mount", "--pid", "sh", "-c", script).CombinedOutput()
-	if err != nil {
-		s.Fatalf("on %s: %s: %v\n%s", h.Name, script, err, out)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // TestTestbed is what verbs say of hosts, one after the other.
@@ -174,7 +163,7 @@ func TestUpSystemd(t *testing.T) {
 	s := newHosts(t, labs.Options{Hosts: 1})
 	h := s.lab.Hosts[0]
 	s.inside(h, "mkdir -p /run/systemd/system && cat >/usr/local/bin/systemctl <<'END'\n"+systemctl+"END\nchmod +x /usr/local/bin/systemctl")
-	s.before[h.Name] = s.state(h)
+	s.remember()
 	fragment, err := os.ReadFile(s.lab.Cluster)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func (c *cli) tuneCommand() *cobra.Command {
 		Short: "Give the hosts the settings of their tune block, or back those that they had",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			f.bare = true
+			f.bare, f.shapes = true, !restore && !show
 			s, err := c.openTestbed(cmd.Context(), args, &f, !show)
 			if err != nil {
 				return err

@@ -30,6 +30,7 @@ func (c *cli) upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			f.shapes = true
 			s, err := c.openTestbed(cmd.Context(), path, &f, true)
 			if err != nil {
 				return err
@@ -151,7 +152,7 @@ func (c *cli) setupCommand() *cobra.Command {
 			if err := json.NewDecoder(io.LimitReader(os.Stdin, 1<<20)).Decode(&r); err != nil {
 				return exit(exitUsage, fmt.Errorf("read the request: %w", err))
 			}
-			report := setup.Machine{Reclaim: reclaim}.Do(context.WithoutCancel(cmd.Context()), r)
+			report := setup.Machine{Reclaim: reclaim, Vacate: vacate}.Do(context.WithoutCancel(cmd.Context()), r)
 			if err := json.NewEncoder(c.stdout).Encode(report); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -180,9 +181,9 @@ func unknownPolicy(c *choice, known []string) hcl.Diagnostics {
 func (d *Decoder) options(into any, kind string, given hclsyntax.Attributes, scope Scope) (diags hcl.Diagnostics, unknown bool) {
 	fields := map[string]reflect.Value{}
 	v := reflect.ValueOf(into).Elem()
-	for i := range v.NumField() {
-		if tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("hcl"), ","); tag != "" {
-			fields[tag] = v.Field(i)
+	for _, f := range reflect.VisibleFields(v.Type()) { // those of embedded structs too
+		if tag, _, _ := strings.Cut(f.Tag.Get("hcl"), ","); tag != "" {
+			fields[tag] = v.FieldByIndex(f.Index)
 		}
 	}
 	known := slices.Sorted(maps.Keys(fields))
@@ -206,9 +207,33 @@ func (d *Decoder) options(into any, kind string, given hclsyntax.Attributes, sco
 			unknown = true
 			continue
 		}
+		if field.Type() == numbers {
+			all, err := parseNumbers(a.Go.(map[string]string))
+			if err != nil {
+				diags = append(diags, diag.Problem{ID: "AIN1203", Summary: fmt.Sprintf("%s: %v", name, err), At: &a.Range}.Diagnostic())
+				continue
+			}
+			field.Set(reflect.ValueOf(all))
+			continue
+		}
 		field.Set(reflect.ValueOf(a.Go).Convert(field.Type()))
 	}
 	return diags, unknown
+}
+
+// numbers is the type of an option that has a number for each of some names.
+var numbers = reflect.TypeFor[map[string]float64]()
+
+func parseNumbers(texts map[string]string) (map[string]float64, error) {
+	all := map[string]float64{}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		v, err := strconv.ParseFloat(texts[name], 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s is %q, want a number", name, texts[name])
+		}
+		all[name] = v
+	}
+	return all, nil
 }
 
 // optionKind is what an option of a Go type holds in HCL.
@@ -218,6 +243,8 @@ func optionKind(t reflect.Type) schema.Kind {
 		return schema.Bytes
 	case reflect.TypeFor[[]string]():
 		return schema.Strings
+	case numbers:
+		return schema.Map
 	}
 	switch {
 	case t.String() == "time.Duration":

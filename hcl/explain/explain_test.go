@@ -18,7 +18,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	hcllib "github.com/hashicorp/hcl/v2"
 
+	"github.com/ainur-faas/ainur/agent/concurrency"
+	"github.com/ainur-faas/ainur/agent/dispatch"
+	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/hcl"
@@ -105,7 +109,7 @@ func facts(spec.Host) (spec.Facts, bool) {
 func diagnose(t *testing.T, example []explain.File, s stage) (hcllib.Diagnostics, string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	options := hcl.Options{Version: "1.0.0", Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Balancer: policy.Builtin()}}
+	options := hcl.Options{Version: "1.0.0", Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: policy.Builtin()}}
 	if s.facts {
 		options.Facts = facts
 	}

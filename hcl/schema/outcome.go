@@ -3,14 +3,14 @@ package schema
 // outcome are the blocks about what runs, is checked and is reported.
 var outcome = []*Block{
 	{
-		Type: "collect", Label: "name", Lacking: Live, Doc: "What to bring from the hosts beside the results.",
+		Type: "collect", Label: "name", Doc: "What to bring from the hosts beside the results, of each repeat.",
 		Attrs: []Attr{
 			{Name: "from", Type: ref("host").many(), Required: true, Doc: "hosts"},
-			{Name: "files", Type: plain(Strings), Default: "[]", Doc: "paths with `*` and `?`"},
+			{Name: "files", Type: plain(Strings), Default: "[]", Doc: "absolute paths, with `*` and `?`"},
 			{Name: "journal", Type: plain(Strings), Default: "[]", Doc: "systemd units"},
-			{Name: "metrics", Type: enums("cpu", "memory", "disk", "net", "containerd", "cgroup", "perf", "rapl"), Default: "[]", Doc: "sampled during a run"},
+			{Name: "metrics", Type: enums("cpu", "memory", "disk", "net", "containerd", "cgroup", "perf", "rapl").lacking(Live, "perf"), Default: "[]", Doc: "sampled during a repeat"},
 			{Name: "interval", Type: positive(Duration), Default: `"1s"`, Doc: "between samples"},
-			{Name: "max_size", Type: positive(Bytes), Default: `"2GiB"`, Doc: "of everything together, per host"},
+			{Name: "max_size", Type: positive(Bytes), Default: `"2GiB"`, Doc: "of everything together in a run, per host, as it is stored; what is more is cut off, and told"},
 			{Name: "compress", Type: enum("zstd", "none"), Default: `"zstd"`},
 		},
 		Blocks: []*Block{

@@ -47,7 +47,7 @@ var testbed = []*Block{
 				Type: "host", Label: "name", Required: true, Unless: "hosts", Doc: "One machine. Exports `facts` from plan on.",
 				Attrs: []Attr{
 					{Name: "address", Type: plain(String), Required: true, Doc: "name or IP address"},
-					{Name: "connection", Type: enum("ssh", "local", "netns"), Default: `"ssh"`, Doc: "how it is reached"},
+					{Name: "connection", Type: enum("ssh", "local", "netns").lacking(Live, "netns"), Default: `"ssh"`, Doc: "how it is reached; local is this machine, which takes an internal_address where there are others"},
 					{Name: "port", Type: whole(1, 65535), Doc: "default: that of ssh"},
 					{Name: "user", Type: plain(String), Doc: "default: that of ssh"},
 					{Name: "roles", Type: plain(Strings), Default: "[]", Doc: "free words, for with_role"},
@@ -114,23 +114,27 @@ var platform = []*Block{
 			},
 			{Name: "cores", Type: positive(Number), Doc: "capacity; default: the logical cores of the host"},
 			{Name: "memory", Type: Type{Kind: Bytes, Min: 1 << 20}, Doc: "capacity for sandboxes; default: 80 % of the host's"},
-			{Name: "free_buffer", Type: plain(Bytes), Default: `"0B"`, Lacking: Both, Doc: "memory kept free by removing idle sandboxes early"},
+			{Name: "free_buffer", Type: plain(Bytes), Default: `"0B"`, Doc: "of the memory, what idle sandboxes leave free, so that a cold start need not wait for a removal"},
 			{
 				Name: "queue", Default: `"fcfs"`, Doc: "which waiting invocation starts first",
 				Type: Type{
 					Kind: Policy, Values: []string{"fcfs", "sjf", "eedf", "rare", "cold_priority", "avail_scale", "none", "drr", "mqfq", "edf"},
 					Aliases: map[string]string{
-						"minheap": "sjf", "minheap_ed": "eedf", "minheap_iat": "rare", "cold_pri": "cold_priority", "scaling": "avail_scale", "queueless": "none",
+						"minheap": "sjf", "minheap_ed": "eedf", "minheap_iat": "rare", "cold_pri": "cold_priority", "scaling": "avail_scale", "queueless": "none", "processor_sharing": "none",
 					},
 				},
 			},
 			{
 				Name: "keepalive", Default: `"ttl"`, Doc: "which idle sandboxes stay, and how long; a duration such as `10m` is `ttl` with that `idle`",
-				Type: Type{Kind: Policy, Values: []string{"ttl", "lru", "lfu", "gdsf", "landlord", "size", "histogram"}, Duration: "ttl.idle"},
+				Type: Type{Kind: Policy, Values: []string{"ttl", "lru", "lfu", "gdsf", "landlord", "size", "histogram"}, Duration: "ttl.idle", Aliases: map[string]string{"greedy_dual": "gdsf", "hybrid_histogram": "histogram"}},
 			},
-			{Name: "concurrency", Type: Type{Kind: Policy, Values: []string{"fixed", "aimd"}}, Doc: "how many invocations run at a time; default: as many as fit"},
-			{Name: "dispatch", Type: Type{Kind: Policy, Values: []string{"warm_first"}}, Doc: "which sandbox an invocation gets"},
-			{Name: "prewarm", Type: Type{Kind: Policy, Values: []string{"none", "histogram"}}, Doc: "which sandboxes are made ahead"},
+			{Name: "concurrency", Default: `"fixed"`, Type: Type{Kind: Policy, Values: []string{"fixed", "aimd"}}, Doc: "how many invocations run at a time, and which are refused; default: as many as the cores hold"},
+			{
+				Name: "dispatch", Default: `"mru"`, Doc: "which idle sandbox an invocation gets",
+				Type: Type{Kind: Policy, Values: []string{"mru", "lru"}, Aliases: map[string]string{"warm_first": "mru"}},
+			},
+			{Name: "prewarm", Default: `"none"`, Type: Type{Kind: Policy, Values: []string{"none", "little", "histogram"}}, Doc: "which sandboxes are made ahead"},
+			{Name: "estimate", Default: `"ewma"`, Type: Type{Kind: Policy, Values: []string{"ewma", "quantile", "regression"}}, Doc: "how executions and start-ups are predicted, for policies that ask"},
 			{Name: "log_level", Type: enum("debug", "info", "warn", "error"), Default: `"info"`},
 			{Name: "env", Type: plain(Map), Default: "{}", Doc: "environment of the agent"},
 			{Name: "version", Type: plain(String), Lacking: Live, Doc: "of the agent; default: this ainur"},
@@ -138,7 +142,7 @@ var platform = []*Block{
 			{Name: "compat", Type: enums("iluvatar"), Default: "[]", Lacking: Live, Doc: "interfaces of other platforms to speak"},
 		},
 		Blocks: []*Block{
-			policy("queue"), policy("keepalive"), policy("concurrency"), policy("dispatch"), policy("prewarm"),
+			policy("queue"), policy("keepalive"), policy("concurrency"), policy("dispatch"), policy("prewarm"), policy("estimate"),
 			{
 				Type: "container", Once: true, Doc: "How sandboxes are made.",
 				Attrs: []Attr{

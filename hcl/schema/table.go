@@ -129,7 +129,7 @@ var workload = []*Block{
 			{Name: "target", Type: ref("balancer", "worker"), Required: true, Doc: "where the calls go"},
 			{Name: "call", Type: ref("function"), Doc: "the only function, or"},
 			{Name: "mix", Type: plain(Any), Doc: "functions by name with their weights: `{ hello = 3, busy = 1 }`"},
-			{Name: "from", Type: ref("host").many(), Doc: "hosts that generate the load; default: those with the role `load`, else this one"},
+			{Name: "from", Type: ref("host").many(), Doc: "hosts that generate the load, each its share; default: those with the role `load`, else that of the balancer"},
 			{Name: "duration", Type: positive(Duration), Required: true, Unless: "phase"},
 			{Name: "warmup", Type: plain(Duration), Default: `"0s"`, Doc: "calls before, recorded apart: never in statistics"},
 			{Name: "cooldown", Type: plain(Duration), Default: `"0s"`, Doc: "calls after, recorded apart: never in statistics"},
@@ -241,12 +241,13 @@ var workload = []*Block{
 			{Name: "speed", Type: positive(Number), Default: "1", Lacking: Simulated, Doc: "of a scaled clock"},
 			{Name: "workers", Type: whole(1, 100_000), Lacking: Simulated, Doc: "how many, instead of the experiment's"},
 			{Name: "like", Type: ref("host"), Doc: "a host whose facts every simulated host has"},
-			{Name: "calibrate", Type: plain(String), Lacking: Simulated, Doc: "durations measured by a run: its folder, or a file"},
+			{Name: "calibrate", Type: plain(String), Doc: "file of `ainur calibrate`, whose durations stand in the place of all profiles"},
 			{Name: "network", Type: fields(
 				Attr{Name: "rtt", Type: plain(Duration), Default: `"0s"`},
 				Attr{Name: "bandwidth", Type: positive(Bits)},
 			), Lacking: Simulated, Doc: "between the hosts: `{ rtt = \"120us\", bandwidth = \"25Gbit/s\" }`"},
-			{Name: "jobs", Type: whole(1, 4096), Lacking: Simulated, Doc: "repeats at a time; default: the cores of this machine"},
+			{Name: "jobs", Type: whole(1, 4096), Doc: "repeats at a time; default: the cores of this machine"},
+			{Name: "records", Type: enum("all", "aggregate"), Default: `"all"`, Doc: "aggregate writes no calls and no decision log: only metrics, latency histograms, and the hash of the log"},
 		},
 		Blocks: []*Block{
 			{

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,6 +57,15 @@ type Experiment struct {
 	Variables   []Variable    `json:"variables"`         // with origins; sensitive values are redacted
 	Skipped     []Skipped     `json:"skipped,omitempty"` // combinations left out by exclude
 	Budget      Budget        `json:"budget,omitzero"`
+	Simulate    Simulate      `json:"simulate,omitzero"`
+}
+
+// Simulate is how an experiment runs in virtual time.
+type Simulate struct {
+	Jobs    int    `json:"jobs,omitempty"`    // repeats at a time, 0 = as many as there are cores
+	Records string `json:"records,omitempty"` // "all", also when "", or "aggregate"
+	// Calibration is the file that durations are drawn from, "" = the functions' profiles.
+	Calibration string `json:"calibration,omitempty"`
 }
 
 // Budget is what an experiment may cost; 0 is no limit.
@@ -105,20 +115,76 @@ type Point struct {
 	Balancer  *Balancer   `json:"balancer,omitempty"` // nil: the load goes to the single worker
 	Functions []Function  `json:"functions"`
 	Loads     []Load      `json:"loads"` // run at the same time
+	Collects  []Collect   `json:"collects,omitempty"`
+}
+
+// Collect is what to bring from hosts beside the results.
+type Collect struct {
+	Name     string        `json:"name"`
+	From     []string      `json:"from"`              // names of hosts
+	Files    []string      `json:"files,omitempty"`   // absolute paths with * and ?
+	Journal  []string      `json:"journal,omitempty"` // systemd units
+	Metrics  []string      `json:"metrics,omitempty"` // sampled during each repeat
+	Interval time.Duration `json:"interval_ns"`       // between samples
+	MaxSize  Bytes         `json:"max_size"`          // of all of it in a run, per host
+	Compress string        `json:"compress"`          // "zstd" or "none"
+	Commands []Command     `json:"commands,omitempty"`
+	Packets  *Packets      `json:"packets,omitempty"`
+}
+
+// Command is one whose output is kept.
+type Command struct {
+	Name string   `json:"name"`
+	Argv []string `json:"argv"` // program and arguments
+	When string   `json:"when"` // "before", "during" or "after" the load
+}
+
+// Packets is what tcpdump records.
+type Packets struct {
+	Interface  string `json:"interface"`
+	Filter     string `json:"filter"`
+	SnapLength int    `json:"snap_length"` // bytes of each packet
+}
+
+// Generators are the hosts that make a load: those that it names, else all with the
+// role load, else that of the balancer, else that of the first worker.
+func (p *Point) Generators(l Load) []string {
+	if len(l.From) > 0 {
+		return l.From
+	}
+	var all []string
+	for _, h := range p.Cluster.Hosts {
+		if slices.Contains(h.Roles, "load") {
+			all = append(all, h.Name)
+		}
+	}
+	switch {
+	case len(all) > 0:
+		return all
+	case p.Balancer != nil:
+		return []string{p.Balancer.Host}
+	default:
+		return []string{p.Workers[0].Host}
+	}
 }
 
 // Worker is one agent's configuration.
 type Worker struct {
-	Name      string            `json:"name"` // "node", or pool["w1"] for an instance of for_each
-	Host      string            `json:"host"`
-	Isolation string            `json:"isolation"` // "process", "wasm", "containerd" or "docker"
-	MilliCPU  int64             `json:"milli_cpu"` // capacity; 1000 = one core
-	Memory    Bytes             `json:"memory"`    // capacity for sandboxes
-	Queue     Named             `json:"queue"`
-	KeepAlive Named             `json:"keepalive"`
-	LogLevel  string            `json:"log_level"` // "debug", "info", "warn" or "error"
-	Env       map[string]string `json:"env,omitempty"`
-	Container Container         `json:"container,omitzero"`
+	Name        string            `json:"name"` // "node", or pool["w1"] for an instance of for_each
+	Host        string            `json:"host"`
+	Isolation   string            `json:"isolation"`            // "process", "wasm", "containerd" or "docker"
+	MilliCPU    int64             `json:"milli_cpu"`            // capacity; 1000 = one core
+	Memory      Bytes             `json:"memory"`               // capacity for sandboxes
+	FreeBuffer  Bytes             `json:"free_buffer,omitzero"` // of it, what idle sandboxes leave free
+	Queue       Named             `json:"queue"`
+	KeepAlive   Named             `json:"keepalive"`
+	Concurrency Named             `json:"concurrency,omitzero"`
+	Dispatch    Named             `json:"dispatch,omitzero"`
+	Prewarm     Named             `json:"prewarm,omitzero"`
+	Estimate    Named             `json:"estimate,omitzero"`
+	LogLevel    string            `json:"log_level"` // "debug", "info", "warn" or "error"
+	Env         map[string]string `json:"env,omitempty"`
+	Container   Container         `json:"container,omitzero"`
 }
 
 // Container is how sandboxes are made. The zero value is the plainest way: no
@@ -198,7 +264,7 @@ type Trace struct {
 type Load struct {
 	Name         string        `json:"name"`
 	Target       string        `json:"target"`         // name of a worker or balancer
-	From         []string      `json:"from,omitempty"` // names of the hosts that generate it; none: where the run says
+	From         []string      `json:"from,omitempty"` // names of the hosts that generate it; none: see Point.Generators
 	Mix          []Weight      `json:"mix"`            // sorted by function; weights sum to 1; empty for a trace
 	Phases       []Phase       `json:"phases"`
 	Timeout      time.Duration `json:"timeout_ns"`    // client deadline of a call; 0: function timeout + 30 s for start-up

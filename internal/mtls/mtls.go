@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -23,11 +24,27 @@ const (
 	KeyFile         = "key.pem"  // of this host, for its owner alone
 )
 
+// Encrypts reports whether daemons with this folder encrypt what they say.
+func Encrypts(dir string) bool {
+	if dir == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(dir, CertificateFile))
+	return err == nil
+}
+
 // Load reads what a host shows and whom it trusts: for its servers, and for its
-// clients. Without a folder neither encrypts, which is for loopback alone.
+// clients. A folder with a token is for daemons of one host, which do not encrypt; without a
+// folder nobody is asked who they are either.
 func Load(dir string) (serve, connect credentials.TransportCredentials, err error) {
 	if dir == "" {
 		return insecure.NewCredentials(), insecure.NewCredentials(), nil
+	}
+	switch t, err := readToken(filepath.Join(dir, TokenFile)); {
+	case err == nil:
+		return t, t, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, nil, fmt.Errorf("read token of this host: %w", err)
 	}
 	own, err := tls.LoadX509KeyPair(filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile))
 	if err != nil {

@@ -299,3 +299,54 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The shares of all generators are the schedules that they share, each arrival once.
+func TestSharesAreTheWhole(t *testing.T) {
+	load := spec.Load{Name: "l", Mix: []spec.Weight{{Function: "a", Weight: 0.3}, {Function: "b", Weight: 0.7}}}
+	for of := 1; of <= 4; of++ {
+		var whole []arrival.Arrival
+		parts := make([][]arrival.Arrival, of)
+		shares := make([]arrival.Share, of)
+		for i := range shares {
+			shares[i] = arrival.Share{Index: i, Of: of}
+		}
+		for _, name := range []string{"first", "second"} {
+			phase := spec.Phase{Name: name, Duration: time.Second, Arrival: spec.Arrival{Model: "poisson", RatePerSecond: 101}}
+			draw := func() arrival.Schedule {
+				s, err := arrival.New(load, phase, 7, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			for a := draw(); ; {
+				next, ok := a.Next()
+				if !ok {
+					break
+				}
+				whole = append(whole, next)
+			}
+			for i := range shares {
+				for s := shares[i].Take(draw()); ; {
+					next, ok := s.Next()
+					if !ok {
+						break
+					}
+					parts[i] = append(parts[i], next)
+				}
+			}
+		}
+		for i, a := range whole {
+			if got := parts[i%of][i/of]; got != a {
+				t.Fatalf("of %d: arrival %d is %v, its generator has %v", of, i, a, got)
+			}
+		}
+		total := 0
+		for _, p := range parts {
+			total += len(p)
+		}
+		if total != len(whole) {
+			t.Errorf("%d generators make %d of %d arrivals", of, total, len(whole))
+		}
+	}
+}

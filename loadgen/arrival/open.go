@@ -2,13 +2,13 @@ package arrival
 
 import (
 	"cmp"
-	"container/heap"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/minheap"
 	"github.com/ainur-faas/ainur/internal/stream"
 )
 
@@ -50,12 +50,12 @@ func New(load spec.Load, phase spec.Phase, seed uint64, calls Calls) (Schedule, 
 		return nil, fmt.Errorf("phase %s: the mix names no function", phase.Name)
 	}
 	m := &merge{end: phase.Duration}
-	for i, w := range mix {
+	for _, w := range mix {
 		if !(w.Weight > 0) {
 			continue
 		}
 		rng := stream.New(seed, load.Name, phase.Name, "arrival", w.Function)
-		s := &source{order: i, function: w.Function}
+		s := &source{function: w.Function}
 		switch a.Model {
 		case "constant":
 			s.next = constant(a.RatePerSecond*w.Weight, phase.Duration, rng)
@@ -67,11 +67,8 @@ func New(load spec.Load, phase spec.Phase, seed uint64, calls Calls) (Schedule, 
 				s.next = even(r.total, r.at, phase.Duration, rng)
 			}
 		}
-		if m.advance(s) {
-			m.sources = append(m.sources, s)
-		}
+		m.plan(s)
 	}
-	heap.Init(&m.sources)
 	return m, nil
 }
 
@@ -131,8 +128,6 @@ func duration(seconds float64) time.Duration {
 
 // source is the arrivals of one function.
 type source struct {
-	at       time.Duration
-	order    int // in the mix; breaks ties
 	function string
 	next     func() time.Duration
 }
@@ -140,45 +135,23 @@ type source struct {
 // merge yields the arrivals of all sources in order of time.
 type merge struct {
 	end     time.Duration
-	sources sources
+	sources minheap.Heap[*source] // by the time of the next arrival
 }
 
-// advance moves s to its next arrival and reports whether there is one.
-func (m *merge) advance(s *source) bool {
-	s.at = s.next()
-	return s.at < m.end
+// plan puts s where its next arrival belongs, if there is one.
+func (m *merge) plan(s *source) {
+	if at := s.next(); at < m.end {
+		m.sources.Push(int64(at), s)
+	}
 }
 
 func (m *merge) Next() (Arrival, bool) {
-	if len(m.sources) == 0 {
+	if m.sources.Len() == 0 {
 		return Arrival{}, false
 	}
-	s := m.sources[0]
-	a := Arrival{At: s.at, Function: s.function}
-	if m.advance(s) {
-		heap.Fix(&m.sources, 0)
-	} else {
-		heap.Pop(&m.sources)
-	}
-	return a, true
-}
-
-// sources is a heap, the earliest first.
-type sources []*source
-
-func (s sources) Len() int      { return len(s) }
-func (s sources) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
-func (s sources) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(s[i].at, s[j].at), cmp.Compare(s[i].order, s[j].order)) < 0
-}
-
-func (s *sources) Push(x any) { *s = append(*s, x.(*source)) }
-
-func (s *sources) Pop() any {
-	last := len(*s) - 1
-	x := (*s)[last]
-	*s = (*s)[:last]
-	return x
+	at, s := m.sources.Pop()
+	m.plan(s)
+	return Arrival{At: time.Duration(at), Function: s.function}, true
 }
 
 // replay yields the calls of a trace from start on, speed times faster, as

@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +31,8 @@ type generator struct {
 	load     spec.Load
 	point    string
 	repeat   int
+	part     Part
+	host     string
 	timeouts map[string]time.Duration // of calls, by function
 	bootID   string
 	start    time.Duration // the load's zero, in CLOCK_MONOTONIC
@@ -43,7 +44,7 @@ type generator struct {
 
 	limit    int64        // of calls in flight in an open loop
 	queue    chan *flight // from pacer to sender; has room for limit and all clients, so nobody blocks on it; run closes it
-	seq      atomic.Int64 // of the next call
+	seq      atomic.Int64 // of the next call, among those of this part
 	inFlight atomic.Int64
 	flights  sync.WaitGroup
 }
@@ -54,13 +55,13 @@ func newGenerator(job Job, load spec.Load, expected int, conn *grpc.ClientConn) 
 		return nil, err
 	}
 	g := &generator{
-		load: load, point: job.Point.ID, repeat: job.Repeat,
+		load: load, point: job.Point.ID, repeat: job.Repeat, part: job.Part, host: job.Host,
 		timeouts: map[string]time.Duration{},
 		bootID:   mono.BootID(),
 		pacer:    p,
 		recorder: measure.NewRecorder(expected),
 		live:     newLive(),
-		limit:    int64(cmp.Or(load.MaxInFlight, defaultMaxInFlight)),
+		limit:    int64(job.Part.cap(cmp.Or(load.MaxInFlight, defaultMaxInFlight))),
 	}
 	g.link = newLink(conn, g.settle)
 	for _, f := range job.Point.Functions {
@@ -105,7 +106,7 @@ func (g *generator) run(ctx context.Context, phases []phase, progress func(Progr
 	}()
 	select {
 	case <-settled:
-		end.Interrupted = end.Stopped < g.length() && ctx.Err() != nil
+		end.Interrupted = end.Stopped < Length(g.load) && ctx.Err() != nil
 	case <-ctx.Done():
 		end.Interrupted = true
 		select {
@@ -123,9 +124,9 @@ func (g *generator) run(ctx context.Context, phases []phase, progress func(Progr
 	return end
 }
 
-// length is the time of all phases.
-func (g *generator) length() (total time.Duration) {
-	for _, p := range g.load.Phases {
+// Length is the time of all phases of a load.
+func Length(load spec.Load) (total time.Duration) {
+	for _, p := range load.Phases {
 		total += p.Duration
 	}
 	return total
@@ -145,7 +146,7 @@ func (g *generator) pace(ctx context.Context, phases []phase) time.Duration {
 			pace = g.paceClosed
 		}
 		if !pace(ctx, p, begin) {
-			return g.now()
+			return max(0, g.now())
 		}
 		begin += p.Duration
 	}
@@ -193,13 +194,13 @@ func (g *generator) waitUntil(ctx context.Context, t time.Duration) bool {
 
 // newFlight makes the next call, with no time but the intended one.
 func (g *generator) newFlight(p *phase, function string, intended time.Duration) *flight {
-	seq := g.seq.Add(1) - 1
+	seq := int64(g.part.Index) + (g.seq.Add(1)-1)*int64(g.part.of()) // its number in the schedule of all parts
 	const no = measure.Missing
 	return &flight{
 		timeout: cmp.Or(g.load.Timeout, g.timeouts[function], startUp),
 		call: measure.Call{
-			Point: g.point, Repeat: g.repeat, Load: g.load.Name, Phase: p.Name, Record: p.Record, Seq: seq, Function: function,
-			TID:      g.point + "." + strconv.Itoa(g.repeat) + "." + g.load.Name + "." + strconv.FormatInt(seq, 10),
+			Point: g.point, Repeat: g.repeat, Load: g.load.Name, Phase: p.Name, Record: p.Record, Seq: seq, Function: function, Generator: g.host,
+			TID:      measure.TID(g.point, g.repeat, g.load.Name, seq),
 			Intended: int64(intended),
 			Sent:     no, Accepted: no, Queued: no, Dequeued: no, SandboxReady: no,
 			ExecStart: no, ExecEnd: no, Replied: no, Received: no, Memory: no,

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/mono"
 	"github.com/ainur-faas/ainur/loadgen/arrival"
@@ -28,6 +30,24 @@ type Job struct {
 	Target string     `json:"target"` // host:port of a gRPC Functions service
 	TLS    string     `json:"tls"`    // folder with what to show and whom to trust; "" sends in the clear
 	Dir    string     `json:"dir"`    // gets calls.parquet, hdr/ and load.json; made when missing
+	Host   string     `json:"host"`   // that generates it, for the record
+	Part   Part       `json:"part,omitzero"`
+}
+
+// Part is which of the parts of a load a generator makes: of n parts the i-th has every
+// n-th arrival of the schedule and every n-th client, beginning with number i. The
+// parts together are the load that one generator makes, call for call in an open loop.
+type Part struct {
+	Index int `json:"index"` // from 0
+	Of    int `json:"of"`    // 0 and 1 are all of it
+}
+
+// of is how many parts there are.
+func (p Part) of() int { return max(p.Of, 1) }
+
+// cap is what of a limit this part may use; the parts together have all of it, and each some.
+func (p Part) cap(limit int) int {
+	return max(1, limit*(p.Index+1)/p.of()-limit*p.Index/p.of())
 }
 
 // Resolve makes the paths of traces, which may be relative to the folder of the
@@ -57,7 +77,9 @@ type Outcome struct {
 
 	StartedAt        time.Time     `json:"started_at"` // the load's zero, on the wall clock
 	StartedMonotonic time.Duration `json:"started_monotonic_ns"`
-	BootID           string        `json:"boot_id"` // that StartedMonotonic belongs to
+	BootID           string        `json:"boot_id"`              // that StartedMonotonic belongs to
+	Late             time.Duration `json:"late_ns,omitempty"`    // it could not begin before so long after its zero
+	Generators       []Generator   `json:"generators,omitempty"` // of a load of several parts
 
 	measure.Ending
 	Ended             time.Duration    `json:"ended_ns"` // the last call had ended, since the load started
@@ -78,40 +100,83 @@ const startUp = 30 * time.Second
 // defaultMaxInFlight caps a load that sets no max_in_flight.
 const defaultMaxInFlight = 10_000
 
-// Run sends the job's load and writes what it measured to job.Dir. It reports
-// to progress, which may be nil, four times a second from one goroutine that
-// has ended when Run returns.
-//
-// When ctx ends, sending stops at once, calls in flight have two seconds to
-// end, and everything measured is kept: the outcome is Interrupted, not an error.
-func Run(ctx context.Context, job Job, progress func(Progress)) (Outcome, error) {
+// Ready is a job that can begin: what it reads is read, its schedules are made, and it
+// is connected. It is to be Run, once, or closed.
+type Ready struct {
+	job    Job
+	load   spec.Load
+	phases []phase
+	conn   *grpc.ClientConn
+	g      *generator
+}
+
+// Prepare gets a job ready.
+func Prepare(ctx context.Context, job Job) (*Ready, error) {
 	load, err := job.load()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ready{job: job, load: load}
+	if err := r.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("load %s: %w", load.Name, err)
+	}
+	return r, nil
+}
+
+func (r *Ready) prepare(ctx context.Context) (err error) {
+	var expected int
+	if r.phases, expected, err = plan(r.load, r.job.Seed, r.job.Part); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.job.Dir, 0o755); err != nil {
+		return err
+	}
+	if r.conn, err = dial(ctx, r.job.Target, r.job.TLS); err != nil {
+		return err
+	}
+	if r.g, err = newGenerator(r.job, r.load, expected, r.conn); err != nil {
+		return errors.Join(err, r.conn.Close())
+	}
+	return nil
+}
+
+// Close gives up what will not be run.
+func (r *Ready) Close() error {
+	r.g.pacer.close()
+	return r.conn.Close()
+}
+
+// Run is Prepare, and the load at once.
+func Run(ctx context.Context, job Job, progress func(Progress)) (Outcome, error) {
+	r, err := Prepare(ctx, job)
 	if err != nil {
 		return Outcome{}, err
 	}
-	phases, expected, err := plan(load, job.Seed)
-	if err != nil {
-		return Outcome{}, fmt.Errorf("load %s: %w", load.Name, err)
-	}
-	if err := os.MkdirAll(job.Dir, 0o755); err != nil {
-		return Outcome{}, fmt.Errorf("load %s: %w", load.Name, err)
-	}
-	conn, err := dial(ctx, job.Target, job.TLS)
-	if err != nil {
-		return Outcome{}, fmt.Errorf("load %s: %w", load.Name, err)
-	}
-	defer conn.Close()
+	return r.Run(ctx, 0, progress)
+}
 
-	g, err := newGenerator(job, load, expected, conn)
-	if err != nil {
-		return Outcome{}, fmt.Errorf("load %s: %w", load.Name, err)
+// Run sends the load, whose zero is start on CLOCK_MONOTONIC, 0 at once, and writes what it
+// measured to the job's Dir. It reports to progress, which may be nil, four times a
+// second from one goroutine that has ended when Run returns.
+//
+// When ctx ends, sending stops at once, calls in flight have two seconds to
+// end, and everything measured is kept: the outcome is Interrupted, not an error.
+func (r *Ready) Run(ctx context.Context, start time.Duration, progress func(Progress)) (Outcome, error) {
+	g, load := r.g, r.load
+	defer r.conn.Close()
+	o := Outcome{RunID: r.job.RunID, Point: r.job.Point.ID, Repeat: r.job.Repeat, Load: load.Name, BootID: g.bootID}
+	if start > 0 {
+		await(ctx, start-early)
 	}
-	o := Outcome{RunID: job.RunID, Point: job.Point.ID, Repeat: job.Repeat, Load: load.Name, BootID: g.bootID}
 	stealBefore, stealErr := steal()
-	o.StartedAt = time.Now()
-	g.start = mono.At(o.StartedAt)
-	o.StartedMonotonic = g.start
-	o.Ending = g.run(ctx, phases, progress)
+	now := time.Now()
+	if start == 0 {
+		start = mono.At(now)
+	}
+	g.start, o.StartedMonotonic = start, start
+	o.StartedAt = now.Add(start - mono.At(now))
+	o.Late = max(0, mono.At(now)-start)
+	o.Ending = g.run(ctx, r.phases, progress)
 	o.Ended = g.now()
 	if after, err := steal(); err == nil && stealErr == nil {
 		stolen := after - stealBefore
@@ -119,20 +184,55 @@ func Run(ctx context.Context, job Job, progress func(Progress)) (Outcome, error)
 	}
 
 	calls := g.recorder.Calls()
-	o.OfferedPerSecond, o.AchievedPerSecond = measure.Rates(calls, load, o.Stopped)
-	o.Metrics = measure.Summarize(calls, load, o.Stopped)
-	o.Reasons = measure.Validate(calls, load, o.Ending)
-	return o, write(job.Dir, o, calls)
+	o.summarize(calls, load)
+	return o, Write(r.job.Dir, []Outcome{o}, calls)
 }
 
-// write keeps as much as can be written and returns every error.
-func write(dir string, o Outcome, calls []measure.Call) error {
-	text, err := json.MarshalIndent(o, "", "  ")
+// summarize fills in what follows from the calls and the ending.
+func (o *Outcome) summarize(calls []measure.Call, load spec.Load) {
+	s := measure.Summarize(calls, load)
+	o.OfferedPerSecond, o.AchievedPerSecond = s.Rates(o.Stopped)
+	o.Metrics, o.Reasons = s.Metrics(o.Stopped), s.Validate(o.Ending)
+}
+
+// early is how long before its zero a load opens its stream and takes its threads.
+const early = 50 * time.Millisecond
+
+// await returns at t or when ctx ends.
+func await(ctx context.Context, t time.Duration) {
+	timer := time.NewTimer(t - mono.Now())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// Files of outcomes: of a load, and the list of those of several loads.
+const (
+	OutcomeFile  = "load.json"
+	outcomesFile = "loads.json"
+)
+
+const callsFile = "calls.parquet"
+
+// Measured are the files of a job's Dir that Merge reads.
+var Measured = []string{callsFile, OutcomeFile}
+
+// Write writes what loads measured at the same time. It keeps as much as can be
+// written and returns every error.
+func Write(dir string, all []Outcome, calls []measure.Call) error {
+	var content any = all
+	name := outcomesFile
+	if len(all) == 1 {
+		content, name = all[0], OutcomeFile
+	}
+	text, err := json.MarshalIndent(content, "", "  ")
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "load.json"), append(text, '\n'), 0o644)
+		err = os.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o644)
 	}
 	return errors.Join(
-		measure.WriteCalls(filepath.Join(dir, "calls.parquet"), calls),
+		measure.WriteCalls(filepath.Join(dir, callsFile), measure.All(calls)),
 		measure.WriteHistograms(filepath.Join(dir, "hdr"), calls),
 		err,
 	)
@@ -155,16 +255,17 @@ type phase struct {
 	clients  []*arrival.Client // of a closed loop
 }
 
-// plan builds every schedule before the clock starts, and estimates the calls.
-func plan(load spec.Load, seed uint64) (phases []phase, expected int, err error) {
+// plan builds every schedule of a part before the clock starts, and estimates the calls.
+func plan(load spec.Load, seed uint64, part Part) (phases []phase, expected int, err error) {
 	traces := map[string]*trace.Trace{}
+	share := &arrival.Share{Index: part.Index, Of: part.of()}
 	for _, p := range load.Phases {
 		ready := phase{Phase: p}
 		if !p.Arrival.Open() {
 			if len(p.Mix)+len(load.Mix) == 0 {
 				return nil, 0, fmt.Errorf("phase %s: the mix names no function", p.Name)
 			}
-			for n := range p.Arrival.Clients {
+			for n := part.Index; n < p.Arrival.Clients; n += part.of() {
 				ready.clients = append(ready.clients, arrival.NewClient(load, p, seed, n))
 			}
 			phases = append(phases, ready)
@@ -183,12 +284,14 @@ func plan(load spec.Load, seed uint64) (phases []phase, expected int, err error)
 			mean, _ := arrival.Rates(p.Arrival)
 			expected += int(min(mean*p.Duration.Seconds(), 1e6))
 		}
-		if ready.schedule, err = arrival.New(load, p, seed, calls); err != nil {
+		all, err := arrival.New(load, p, seed, calls)
+		if err != nil {
 			return nil, 0, err
 		}
+		ready.schedule = share.Take(all)
 		phases = append(phases, ready)
 	}
-	return phases, expected, nil
+	return phases, expected / part.of(), nil
 }
 
 func readTrace(t *spec.Trace) (*trace.Trace, error) {

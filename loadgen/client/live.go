@@ -11,7 +11,7 @@ import (
 )
 
 // Progress is what a load does now. Counts are since the load started, and
-// quantiles are of the last second, to two digits; 0 where nothing happened in it.
+// rate and quantiles are of the last second, to two digits; 0 where nothing happened in it.
 type Progress struct {
 	Phase      string        `json:"phase"`
 	Elapsed    time.Duration `json:"elapsed_ns"`
@@ -20,6 +20,7 @@ type Progress struct {
 	Completed  int64         `json:"completed"`
 	Failed     int64         `json:"failed"` // dropped included
 	InFlight   int64         `json:"in_flight"`
+	Rate       float64       `json:"sent_per_s"` // in the last second
 	LagP99     time.Duration `json:"lag_p99_ns"`
 	LatencyP50 time.Duration `json:"latency_p50_ns"`
 	LatencyP99 time.Duration `json:"latency_p99_ns"`
@@ -37,6 +38,7 @@ type live struct {
 
 	mu           sync.Mutex
 	lag, latency window
+	sentThen     [ticks]int64 // at the last ticks, the newest first
 }
 
 func newLive() *live { return &live{lag: newWindow(), latency: newWindow()} }
@@ -94,6 +96,9 @@ func (l *live) progress(g *generator) Progress {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	p.Rate = float64(p.Sent-l.sentThen[ticks-1]) / time.Second.Seconds()
+	copy(l.sentThen[1:], l.sentThen[:ticks-1])
+	l.sentThen[0] = p.Sent
 	p.LagP99 = l.lag.quantile(99)
 	p.LatencyP50, p.LatencyP99 = l.latency.quantile(50), l.latency.quantile(99)
 	l.lag.slide()

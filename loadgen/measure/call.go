@@ -1,6 +1,8 @@
 // Package measure records calls and computes what is reported of them.
 package measure
 
+import "strconv"
+
 // Missing marks a time that never came, such as the execution of a call that was refused.
 const Missing = int64(-1)
 
@@ -24,8 +26,8 @@ var Statuses = []string{OK, UserError, Crashed, OutOfMemory, Timeout, StartFaile
 
 // Call is one row of calls.parquet: one call with the times of its phases.
 //
-// Times are nanoseconds since the load started, on the load generator's
-// clock, and Missing when they never came. Those present never decrease in the
+// Times are nanoseconds since the load started, on the clock of its
+// Generator, and Missing when they never came. Those present never decrease in the
 // order of the fields from Intended to Received, so consecutive differences
 // are the phases, and they sum to the end-to-end latency Received - Intended.
 type Call struct {
@@ -38,6 +40,8 @@ type Call struct {
 	Function string // registered name
 	TID      string // transaction id, unique in the run
 	Host     string // worker that ran it, "" if none did
+	// Generator is the host that made the call, "" where nobody said. Times are on its clock.
+	Generator string
 
 	Intended     int64 // when the schedule says
 	Sent         int64 // when the generator sent it
@@ -56,4 +60,9 @@ type Call struct {
 	BytesIn  int64  // of the reply
 	BytesOut int64  // of the request
 	Memory   int64  // bytes used by the sandbox after the call, Missing when unknown
+}
+
+// TID is the transaction id of a call: unique in the run, and telling where in it.
+func TID(point string, repeat int, load string, seq int64) string {
+	return point + "." + strconv.Itoa(repeat) + "." + load + "." + strconv.FormatInt(seq, 10)
 }

@@ -2,15 +2,17 @@ package measure
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 )
 
 // maxLatency is the longest latency a histogram tells apart; longer ones count as this.
@@ -29,15 +31,47 @@ func WriteHistograms(dir string, calls []Call) error {
 			byFunction[c.Function] = append(byFunction[c.Function], c)
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write histograms: %w", err)
-	}
 	h := hdrhistogram.New(1, maxLatency.Nanoseconds(), 3)
 	for function, calls := range byFunction {
 		slices.SortFunc(calls, func(a, b *Call) int { return cmp.Compare(a.Received, b.Received) })
 		path := filepath.Join(dir, url.PathEscape(function)+".hlog")
-		if err := writeFile(path, func(w io.Writer) error { return writeLog(w, h, function, calls) }); err != nil {
-			return err
+		if err := atomicfile.Write(path, 0o644, func(w io.Writer) error { return writeLog(w, h, function, calls) }); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// WriteHistograms writes the same as the function of this name from what the
+// Summary keeps: one interval for all of the load, which ended so long after it started.
+func (s *Summary) WriteHistograms(dir string, ended time.Duration) error {
+	all := newGroup()
+	for _, p := range s.load.Phases {
+		if p.Record {
+			all.merge(s.phases[p.Name])
+		}
+	}
+	h := hdrhistogram.New(1, maxLatency.Nanoseconds(), 3)
+	for function, f := range all.functions {
+		h.Reset()
+		h.SetEndTimeMs(ended.Milliseconds())
+		record := func(v int64, n uint64) bool {
+			_ = h.RecordValues(min(v, maxLatency.Nanoseconds()), int64(n)) // it is in the range
+			return true
+		}
+		for _, v := range f.latency.values {
+			record(v, 1)
+		}
+		f.latency.buckets(record)
+		path := filepath.Join(dir, url.PathEscape(function)+".hlog")
+		if err := atomicfile.Write(path, 0o644, func(w io.Writer) error {
+			log, err := beginLog(w, function)
+			if err != nil {
+				return err
+			}
+			return log.OutputIntervalHistogram(h)
+		}); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
 		}
 	}
 	return nil
@@ -45,17 +79,8 @@ func WriteHistograms(dir string, calls []Call) error {
 
 // writeLog writes calls, which are in order of Received, using h as scratch.
 func writeLog(w io.Writer, h *hdrhistogram.Histogram, function string, calls []*Call) error {
-	log := hdrhistogram.NewHistogramLogWriter(w)
-	if err := log.OutputComment(fmt.Sprintf("[latency of %s in ns; seconds since the load started]", function)); err != nil {
-		return err
-	}
-	if err := log.OutputLogFormatVersion(); err != nil {
-		return err
-	}
-	if err := log.OutputStartTime(0); err != nil {
-		return err
-	}
-	if err := log.OutputLegend(); err != nil {
+	log, err := beginLog(w, function)
+	if err != nil {
 		return err
 	}
 	for len(calls) > 0 {
@@ -76,4 +101,13 @@ func writeLog(w io.Writer, h *hdrhistogram.Histogram, function string, calls []*
 		calls = calls[n:]
 	}
 	return nil
+}
+
+// beginLog writes what comes before the intervals.
+func beginLog(w io.Writer, function string) (*hdrhistogram.HistogramLogWriter, error) {
+	log := hdrhistogram.NewHistogramLogWriter(w)
+	return log, errors.Join(
+		log.OutputComment(fmt.Sprintf("[latency of %s in ns; seconds since the load started]", function)),
+		log.OutputLogFormatVersion(), log.OutputStartTime(0), log.OutputLegend(),
+	)
 }

@@ -105,7 +105,7 @@ func TestParquetRoundTrip(t *testing.T) {
 		calls = append(calls, rapid.Custom(drawCall).Example(seed))
 	}
 	for _, calls := range [][]measure.Call{{}, calls[:1], calls} {
-		if err := measure.WriteCalls(path, calls); err != nil {
+		if err := measure.WriteCalls(path, measure.All(calls)); err != nil {
 			t.Fatal(err)
 		}
 		got, err := measure.ReadCalls(path)
@@ -120,7 +120,7 @@ func TestParquetRoundTrip(t *testing.T) {
 
 func TestParquetColumns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "calls.parquet")
-	if err := measure.WriteCalls(path, []measure.Call{blank(0, 0)}); err != nil {
+	if err := measure.WriteCalls(path, measure.All([]measure.Call{blank(0, 0)})); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(path)
@@ -143,12 +143,12 @@ func TestParquetColumns(t *testing.T) {
 			nulls = append(nulls, c[0])
 		}
 	}
-	const all = "point repeat load phase record seq function tid host intended_ns sent_ns accepted_ns queued_ns dequeued_ns sandbox_ready_ns " +
+	const all = "point repeat load phase record seq function tid host generator intended_ns sent_ns accepted_ns queued_ns dequeued_ns sandbox_ready_ns " +
 		"exec_start_ns exec_end_ns replied_ns received_ns lag_ns latency_ns service_ns exec_ns overhead_ns cold_kind status error bytes_in bytes_out memory_bytes"
 	if got := strings.Join(columns, " "); got != all {
 		t.Errorf("columns %s", got)
 	}
-	const missing = "host sent_ns accepted_ns queued_ns dequeued_ns sandbox_ready_ns exec_start_ns exec_end_ns replied_ns received_ns " +
+	const missing = "host generator sent_ns accepted_ns queued_ns dequeued_ns sandbox_ready_ns exec_start_ns exec_end_ns replied_ns received_ns " +
 		"lag_ns latency_ns service_ns exec_ns overhead_ns cold_kind error memory_bytes"
 	if got := strings.Join(nulls, " "); got != missing {
 		t.Errorf("columns of nulls of a dropped call: %s", got)
@@ -161,7 +161,7 @@ func TestWriteCallsLeavesNothingHalf(t *testing.T) {
 	if err := os.Mkdir(path, 0o755); err != nil { // the rename will fail
 		t.Fatal(err)
 	}
-	if err := measure.WriteCalls(path, nil); err == nil || !strings.Contains(err.Error(), path) {
+	if err := measure.WriteCalls(path, measure.All(nil)); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v, want an error that names the file", err)
 	}
 	left, err := os.ReadDir(dir)
@@ -275,7 +275,7 @@ func BenchmarkWriteCalls(b *testing.B) {
 		calls = append(calls, done(i, i*ms, 1, ms))
 	}
 	for b.Loop() {
-		if err := measure.WriteCalls(path, calls); err != nil {
+		if err := measure.WriteCalls(path, measure.All(calls)); err != nil {
 			b.Fatal(err)
 		}
 	}

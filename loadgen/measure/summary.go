@@ -1,42 +1,89 @@
 package measure
 
 import (
-	"cmp"
-	"slices"
+	"maps"
+	"math"
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
-// Summarize computes what is reported of the calls of one load, in the whole of
-// its recorded phases and in each phase; stopped is when sending ended, since
-// the load started. A time that is missing is left out, never counted as 0.
+// Exact lets a Summary keep the times of every call.
+const Exact = math.MaxInt
+
+// Summary is what is reported of the calls of one load. It is given them one by
+// one, in any order.
+type Summary struct {
+	load   spec.Load
+	keep   int
+	phases map[string]*group // by name
+
+	calls, dropped int
+	recorded, sent int   // of recorded calls: all, and those that were sent
+	lastSent       int64 // of recorded calls, Missing when none was sent
+	lag            tally // of recorded calls
+}
+
+// NewSummary returns the summary of no calls. It keeps up to so many times of
+// each kind of each function in each phase, and takes quantiles from them. Those
+// of more come from buckets and are within 0.1 % of a time that occurred.
+func NewSummary(load spec.Load, keep int) *Summary {
+	s := &Summary{load: load, keep: keep, phases: map[string]*group{}, lastSent: Missing}
+	for _, p := range load.Phases {
+		s.phases[p.Name] = newGroup()
+	}
+	return s
+}
+
+// Summarize is the exact Summary of calls.
+func Summarize(calls []Call, load spec.Load) *Summary {
+	s := NewSummary(load, Exact)
+	for i := range calls {
+		s.Add(&calls[i])
+	}
+	return s
+}
+
+// Add counts a call that has ended.
+func (s *Summary) Add(c *Call) {
+	s.calls++
+	if c.Status == Dropped {
+		s.dropped++
+	}
+	if c.Record {
+		s.recorded++
+		if c.Sent != Missing {
+			s.sent++
+			s.lastSent = max(s.lastSent, c.Sent)
+			s.lag.add(c.Lag(), s.keep)
+		}
+	}
+	if g := s.phases[c.Phase]; g != nil {
+		g.add(c, s.load.MeasureFrom == "actual", s.keep)
+	}
+}
+
+// Metrics is what is reported of the load's recorded phases together and of each
+// phase; stopped is when sending ended, since the load started. A time that is
+// missing is left out, never counted as 0.
 //
 // The duration of a group is the length of its phases and, where its last call
 // ended after them, until then: a system that falls behind has the throughput
 // it had, not the one it was offered.
-func Summarize(calls []Call, load spec.Load, stopped time.Duration) spec.LoadMetrics {
-	s := summary{actual: load.MeasureFrom == "actual"}
+func (s *Summary) Metrics(stopped time.Duration) spec.LoadMetrics {
 	m := spec.LoadMetrics{Phases: map[string]spec.Group{}}
-	recorded := window{}
-	var all []*Call
+	recorded, all := window{}, newGroup()
 	begin := time.Duration(0)
-	for _, p := range load.Phases {
-		var of []*Call
-		for i := range calls {
-			if calls[i].Phase == p.Name {
-				of = append(of, &calls[i])
-			}
-		}
+	for _, p := range s.load.Phases {
 		w := window{max(0, min(p.Duration, stopped-begin)), min(begin+p.Duration, stopped)}
 		begin += p.Duration
-		m.Phases[p.Name] = s.group(of, w)
+		m.Phases[p.Name] = s.phases[p.Name].metrics(w)
 		if p.Record {
 			recorded = window{recorded.length + w.length, w.end}
-			all = append(all, of...)
+			all.merge(s.phases[p.Name])
 		}
 	}
-	m.Group = s.group(all, recorded)
+	m.Group = all.metrics(recorded)
 	return m
 }
 
@@ -52,98 +99,111 @@ func (w window) until(last int64) time.Duration {
 	return w.length + max(0, time.Duration(last)-w.end)
 }
 
-// summary holds what the computation of metrics shares.
-type summary struct {
-	actual  bool // latency counts from the actual, not the intended send time
-	scratch []int64
+// group is the calls of one or more phases.
+type group struct {
+	functions map[string]*cell
+	last      int64 // time at which the last call ended, Missing when none did
 }
 
-func (s *summary) group(calls []*Call, w window) spec.Group {
-	last := Missing
-	for _, c := range calls {
-		last = max(last, c.Received)
+func newGroup() *group { return &group{functions: map[string]*cell{}, last: Missing} }
+
+func (g *group) add(c *Call, actual bool, keep int) {
+	g.last = max(g.last, c.Received)
+	f := g.functions[c.Function]
+	if f == nil {
+		f = &cell{statuses: map[string]int64{}}
+		g.functions[c.Function] = f
 	}
-	d := w.until(last)
-	g := spec.Group{Metrics: s.metrics(calls, d), Functions: map[string]spec.Metrics{}}
-	calls = slices.Clone(calls)
-	slices.SortStableFunc(calls, func(a, b *Call) int { return cmp.Compare(a.Function, b.Function) })
-	for start := 0; start < len(calls); {
-		function := calls[start].Function
-		end := start
-		for end < len(calls) && calls[end].Function == function {
-			end++
-		}
-		g.Functions[function] = s.metrics(calls[start:end], d)
-		start = end
-	}
-	return g
+	f.add(c, actual, keep)
 }
 
-func (s *summary) metrics(calls []*Call, d time.Duration) spec.Metrics {
-	m := spec.Metrics{Offered: int64(len(calls)), Statuses: map[string]int64{}, Duration: d}
-	completed := make([]*Call, 0, len(calls))
-	for _, c := range calls {
-		m.Statuses[c.Status]++
-		if c.Status != OK {
-			continue
+func (g *group) merge(other *group) {
+	g.last = max(g.last, other.last)
+	for name, from := range other.functions {
+		f := g.functions[name]
+		if f == nil {
+			f = &cell{statuses: map[string]int64{}}
+			g.functions[name] = f
 		}
-		completed = append(completed, c)
-		if c.ColdKind == "cold" {
-			m.Cold++
+		f.merge(from)
+	}
+}
+
+func (g *group) metrics(w window) spec.Group {
+	d := w.until(g.last)
+	all := cell{statuses: map[string]int64{}}
+	out := spec.Group{Functions: make(map[string]spec.Metrics, len(g.functions))}
+	for name, f := range g.functions {
+		out.Functions[name] = f.metrics(d)
+		all.merge(f)
+	}
+	out.Metrics = all.metrics(d)
+	return out
+}
+
+// cell is the calls of one function.
+type cell struct {
+	offered, completed, cold int64
+	statuses                 map[string]int64 // but OK, by status
+
+	latency, overhead, exec, queue, start, lag tally
+}
+
+func (f *cell) add(c *Call, actual bool, keep int) {
+	put := func(t *tally, v int64) {
+		if v != Missing {
+			t.add(v, keep)
 		}
 	}
-	m.Completed = int64(len(completed))
-	m.Failed = m.Offered - m.Completed
+	f.offered++
+	put(&f.lag, c.Lag())
+	if c.Status != OK {
+		f.statuses[c.Status]++
+		return
+	}
+	f.completed++
+	latency := c.Latency()
+	if actual {
+		latency = c.Service()
+	}
+	put(&f.latency, latency)
+	put(&f.exec, c.Exec())
+	put(&f.overhead, minus(latency, c.Exec()))
+	put(&f.queue, minus(c.Dequeued, c.Queued))
+	if c.ColdKind == "cold" {
+		f.cold++
+		put(&f.start, minus(c.SandboxReady, c.Dequeued))
+	}
+}
+
+func (f *cell) merge(other *cell) {
+	f.offered += other.offered
+	f.completed += other.completed
+	f.cold += other.cold
+	for status, n := range other.statuses {
+		f.statuses[status] += n
+	}
+	f.latency.merge(&other.latency)
+	f.overhead.merge(&other.overhead)
+	f.exec.merge(&other.exec)
+	f.queue.merge(&other.queue)
+	f.start.merge(&other.start)
+	f.lag.merge(&other.lag)
+}
+
+func (f *cell) metrics(d time.Duration) spec.Metrics {
+	m := spec.Metrics{
+		Offered: f.offered, Completed: f.completed, Failed: f.offered - f.completed, Cold: f.cold,
+		Statuses: map[string]int64{}, Duration: d,
+		Latency: f.latency.quantiles(), Overhead: f.overhead.quantiles(), Exec: f.exec.quantiles(),
+		Queue: f.queue.quantiles(), Start: f.start.quantiles(), Lag: f.lag.quantiles(),
+	}
+	maps.Copy(m.Statuses, f.statuses)
+	if f.completed > 0 {
+		m.Statuses[OK] = f.completed
+	}
 	if d > 0 {
 		m.ThroughputPerSecond = float64(m.Completed) / d.Seconds()
 	}
-	m.Latency = s.quantiles(completed, s.latency)
-	m.Overhead = s.quantiles(completed, func(c *Call) int64 { return minus(s.latency(c), c.Exec()) })
-	m.Exec = s.quantiles(completed, (*Call).Exec)
-	m.Queue = s.quantiles(completed, func(c *Call) int64 { return minus(c.Dequeued, c.Queued) })
-	m.Start = s.quantiles(completed, func(c *Call) int64 {
-		if c.ColdKind != "cold" {
-			return Missing
-		}
-		return minus(c.SandboxReady, c.Dequeued)
-	})
-	m.Lag = s.quantiles(calls, (*Call).Lag)
 	return m
-}
-
-func (s *summary) latency(c *Call) int64 {
-	if s.actual {
-		return c.Service()
-	}
-	return c.Latency()
-}
-
-func (s *summary) quantiles(calls []*Call, of func(*Call) int64) spec.Quantiles {
-	s.scratch = s.scratch[:0]
-	for _, c := range calls {
-		if v := of(c); v != Missing {
-			s.scratch = append(s.scratch, v)
-		}
-	}
-	return Quantiles(s.scratch)
-}
-
-// Quantiles summarises nanoseconds, and sorts them. The quantile q of n values
-// is the nearest rank: the ⌈q·n⌉-th smallest, so always a value that occurred
-// (Hyndman and Fan, Sample Quantiles in Statistical Packages, 1996,
-// doi:10.2307/2684934, definition 1).
-func Quantiles(ns []int64) spec.Quantiles {
-	if len(ns) == 0 {
-		return spec.Quantiles{}
-	}
-	slices.Sort(ns)
-	rank := func(permille int) time.Duration { return time.Duration(ns[(len(ns)*permille+999)/1000-1]) }
-	sum := 0.0
-	for _, v := range ns {
-		sum += float64(v)
-	}
-	return spec.Quantiles{
-		Count: int64(len(ns)), Mean: time.Duration(sum / float64(len(ns))),
-		P50: rank(500), P90: rank(900), P95: rank(950), P99: rank(990), P999: rank(999), Max: time.Duration(ns[len(ns)-1]),
-	}
 }

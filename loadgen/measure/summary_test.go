@@ -40,7 +40,7 @@ func TestSummarize(t *testing.T) {
 	calls[3].ExecStart, calls[3].ExecEnd = no, no // completed, but nobody knows how long it ran
 	calls = append(calls, blank(10, 950*ms))
 
-	m := measure.Summarize(calls, oneSecond(), time.Second)
+	m := measure.Summarize(calls, oneSecond()).Metrics(time.Second)
 	each := time.Duration(ms)
 	exec := spec.Quantiles{Count: 8, Mean: 6 * each, P50: 6 * each, P90: 6 * each, P95: 6 * each, P99: 6 * each, P999: 6 * each, Max: 6 * each}
 	start := spec.Quantiles{Count: 1, Mean: 200 * each, P50: 200 * each, P90: 200 * each, P95: 200 * each, P99: 200 * each, P999: 200 * each, Max: 200 * each}
@@ -67,7 +67,7 @@ func TestSummarize(t *testing.T) {
 
 	load := oneSecond()
 	load.MeasureFrom = "actual"
-	if m := measure.Summarize(calls, load, time.Second); m.Latency.P50 != 10*each || m.Overhead.P50 != 4*each {
+	if m := measure.Summarize(calls, load).Metrics(time.Second); m.Latency.P50 != 10*each || m.Overhead.P50 != 4*each {
 		t.Errorf("measured from the actual time: latency p50 %v, overhead p50 %v", m.Latency.P50, m.Overhead.P50)
 	}
 }
@@ -85,7 +85,7 @@ func TestSummarizePhasesAndFunctions(t *testing.T) {
 		c.Phase, c.Record, c.Function = phase, phase != "warmup", []string{"f", "g"}[i%2]
 		calls = append(calls, c)
 	}
-	m := measure.Summarize(calls, load, 4*time.Second)
+	m := measure.Summarize(calls, load).Metrics(4 * time.Second)
 	got := map[string]string{"all": fmt.Sprint(m.Offered, m.Duration)}
 	for name, p := range m.Phases {
 		got[name] = fmt.Sprint(p.Offered, p.Duration)
@@ -107,7 +107,7 @@ func TestThroughputOfASystemThatFallsBehind(t *testing.T) {
 	for i := range calls {
 		calls[i].Received += calls[i].Intended // 50 a second, so the last ends at 2 s
 	}
-	m := measure.Summarize(calls, oneSecond(), time.Second)
+	m := measure.Summarize(calls, oneSecond()).Metrics(time.Second)
 	if m.ThroughputPerSecond < 49 || m.ThroughputPerSecond > 51 {
 		t.Errorf("throughput %g/s over %v, want 50/s", m.ThroughputPerSecond, m.Duration)
 	}
@@ -116,7 +116,7 @@ func TestThroughputOfASystemThatFallsBehind(t *testing.T) {
 func TestSummaryConserves(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		calls := rapid.SliceOfN(rapid.Custom(drawCall), 0, 40).Draw(rt, "calls")
-		m := measure.Summarize(calls, oneSecond(), time.Second)
+		m := measure.Summarize(calls, oneSecond()).Metrics(time.Second)
 		check := func(name string, m spec.Metrics) {
 			var sum int64
 			for _, n := range m.Statuses {
@@ -201,7 +201,7 @@ func TestValidate(t *testing.T) {
 				tt.change(&load)
 			}
 			var got []string
-			for _, r := range measure.Validate(tt.calls, load, tt.end) {
+			for _, r := range measure.Summarize(tt.calls, load).Validate(tt.end) {
 				got = append(got, r.ID+": "+r.Message)
 			}
 			if len(got) != len(tt.want) {
@@ -213,5 +213,58 @@ func TestValidate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A Summary that keeps few times, or is made in any order, tells the same counts and means as
+// one that keeps all, and quantiles within 0.1 % of it.
+func TestSummaryOfManyCalls(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		calls := rapid.SliceOfN(rapid.Custom(drawCall), 0, 200).Draw(rt, "calls")
+		for i := range calls {
+			calls[i].Function = rapid.SampledFrom([]string{"f", "g"}).Draw(rt, "function")
+		}
+		few := measure.NewSummary(oneSecond(), rapid.IntRange(0, 60).Draw(rt, "keep"))
+		for _, i := range rapid.Permutation(indices(len(calls))).Draw(rt, "order") {
+			few.Add(&calls[i])
+		}
+		near := cmp.FilterPath(func(p cmp.Path) bool {
+			switch p.Last().String() {
+			case ".P50", ".P90", ".P95", ".P99", ".P999":
+				return true
+			}
+			return false
+		}, cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() <= max(a, b)/1000 }))
+		if diff := cmp.Diff(measure.Summarize(calls, oneSecond()).Metrics(time.Second), few.Metrics(time.Second), near); diff != "" {
+			rt.Fatal(diff)
+		}
+		all := measure.Summarize(calls, oneSecond()).Validate(measure.Ending{Stopped: time.Second})
+		if got := few.Validate(measure.Ending{Stopped: time.Second}); len(got) != len(all) {
+			rt.Fatalf("reasons %v and %v", got, all)
+		}
+	})
+}
+
+func indices(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// Memory ends to grow once the times have gone into buckets.
+func TestSummaryIsBounded(t *testing.T) {
+	s := measure.NewSummary(oneSecond(), 10)
+	calls := every(1000)
+	for i := range calls {
+		s.Add(&calls[i])
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		for i := range calls {
+			s.Add(&calls[i])
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for 1000 more calls", n)
 	}
 }

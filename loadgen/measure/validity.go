@@ -3,8 +3,6 @@ package measure
 import (
 	"fmt"
 	"time"
-
-	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 // Ending is how a load ended.
@@ -27,8 +25,9 @@ const rateTolerance = 0.01
 // reason means that it did. With OnSaturation "record" a saturated generator is
 // what the experiment is about, and only an interrupted or empty load is invalid.
 // A LagLimit of 0 is none.
-func Validate(calls []Call, load spec.Load, end Ending) []Reason {
+func (s *Summary) Validate(end Ending) []Reason {
 	var reasons []Reason
+	load := s.load
 	add := func(id, format string, args ...any) {
 		reasons = append(reasons, Reason{id, fmt.Sprintf("load %s: ", load.Name) + fmt.Sprintf(format, args...)})
 	}
@@ -39,41 +38,25 @@ func Validate(calls []Call, load spec.Load, end Ending) []Reason {
 	if end.Interrupted {
 		add("interrupted", "interrupted after %v of %v: the numbers cover a part of the load", end.Stopped.Round(time.Millisecond), total)
 	}
-
-	var dropped, recorded int
-	var lags []int64
-	for i := range calls {
-		c := &calls[i]
-		if c.Status == Dropped {
-			dropped++
-		}
-		if !c.Record {
-			continue
-		}
-		recorded++
-		if lag := c.Lag(); lag != Missing {
-			lags = append(lags, lag)
-		}
-	}
-	if recorded == 0 {
+	if s.recorded == 0 {
 		add("no_calls", "no call was recorded: make the load longer, its rate higher, or the warm-up shorter")
 	}
 	if load.OnSaturation == "record" {
 		return reasons
 	}
-	if dropped > 0 {
+	if s.dropped > 0 {
 		ending := ""
 		if load.OnSaturation == "abort" {
 			ending = fmt.Sprintf(", and the load was aborted after %v of %v", end.Stopped.Round(time.Millisecond), total)
 		}
 		add("dropped", "%d of %d calls were not sent because max_in_flight = %d was reached%s: lower the rate, or raise max_in_flight",
-			dropped, len(calls), load.MaxInFlight, ending)
+			s.dropped, s.calls, load.MaxInFlight, ending)
 	}
-	if offered, achieved := Rates(calls, load, end.Stopped); achieved < offered*(1-rateTolerance) {
+	if offered, achieved := s.Rates(end.Stopped); achieved < offered*(1-rateTolerance) {
 		add("rate", "sent %.1f calls/s of the %.1f/s offered, %.1f %% less where %.0f %% is allowed: lower the rate, or give the load generator more CPU",
 			achieved, offered, 100*(1-achieved/offered), 100*rateTolerance)
 	}
-	if lag := Quantiles(lags); load.LagLimit > 0 && lag.P99 > load.LagLimit {
+	if lag := s.lag.quantiles(); load.LagLimit > 0 && lag.P99 > load.LagLimit {
 		add("lag", "lag p99 is %v, over lag_limit = %v: calls were sent late; give the load generator more CPU, or lower the rate",
 			lag.P99.Round(time.Microsecond), load.LagLimit)
 	}
@@ -83,29 +66,17 @@ func Validate(calls []Call, load spec.Load, end Ending) []Reason {
 // Rates returns what the schedule offered and what was sent, in calls per
 // second over the recorded phases; stopped is when sending ended, since the load
 // started. A generator that sends on after the last phase is slower than offered.
-func Rates(calls []Call, load spec.Load, stopped time.Duration) (offered, achieved float64) {
+func (s *Summary) Rates(stopped time.Duration) (offered, achieved float64) {
 	var w window
 	begin := time.Duration(0)
-	for _, p := range load.Phases {
+	for _, p := range s.load.Phases {
 		if p.Record {
 			w = window{w.length + max(0, min(p.Duration, stopped-begin)), min(begin+p.Duration, stopped)}
 		}
 		begin += p.Duration
 	}
-	intended, sent, last := 0, 0, Missing
-	for i := range calls {
-		c := &calls[i]
-		if !c.Record {
-			continue
-		}
-		intended++
-		if c.Sent != Missing {
-			sent++
-			last = max(last, c.Sent)
-		}
-	}
 	if w.length <= 0 {
 		return 0, 0
 	}
-	return float64(intended) / w.length.Seconds(), float64(sent) / w.until(last).Seconds()
+	return float64(s.recorded) / w.length.Seconds(), float64(s.sent) / w.until(s.lastSent).Seconds()
 }

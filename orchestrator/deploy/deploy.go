@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 type Options struct {
 	Dial     func(ctx context.Context, h spec.Host, b spec.Become) (remote.Conn, error)
 	Data     string        // folder of the authorities of deployments, on this machine
+	Cache    string        // folder of what can be made again, on this machine
 	Version  string        // of this ainur
 	Owner    string        // who asks, for others who wait
 	Parallel int           // hosts at a time; 0 is 32
@@ -51,6 +53,8 @@ type Host struct {
 	Err   error       // why it is of no use; nil: it is
 	conn  remote.Conn
 	held  *facts.Held
+	// released: the lock is given back
+	released atomic.Bool
 	// touched: it has a manifest, since it was asked or before
 	touched bool
 }
@@ -79,7 +83,7 @@ func Open(ctx context.Context, c spec.Cluster, o Options) (*Site, error) {
 	if o.Parallel == 0 {
 		o.Parallel = min(max(1, len(c.Hosts)), 32)
 	}
-	s := &Site{Options: o, Cluster: c, unlock: func() error { return nil }}
+	s := &Site{Options: o, Cluster: c, programs: programs{cache: o.Cache}, unlock: func() error { return nil }}
 	for _, h := range c.Hosts {
 		s.Hosts = append(s.Hosts, &Host{Host: h})
 	}
@@ -125,8 +129,16 @@ func (s *Site) open(ctx context.Context, h *Host) (err error) {
 	if err != nil {
 		return s.trouble(h, "facts", err)
 	}
-	if h.Facts.NoLock != "" {
+	switch {
+	case h.Facts.NoLock != "":
 		s.Tell(h.Name, h.Facts.NoLock+": nobody else is kept out")
+	case s.Lock:
+		go func() {
+			<-h.held.Lost()
+			if !h.released.Load() {
+				s.Tell(h.Name, "the lock is lost with the connection: others may begin to work with the host")
+			}
+		}()
 	}
 	return nil
 }
@@ -188,6 +200,7 @@ func (s *Site) Close() error {
 	var errs []error
 	s.each(func(h *Host) {
 		if h.held != nil {
+			h.released.Store(true)
 			h.held.Release()
 		}
 		var err error

@@ -63,7 +63,7 @@ func parts(exp *spec.Experiment, host string) (all []string) {
 			add("worker", w.Host)
 		}
 		for _, l := range p.Loads {
-			for _, from := range l.From {
+			for _, from := range p.Generators(l) {
 				add("load", from)
 			}
 		}

@@ -1,22 +1,32 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 	"github.com/ainur-faas/ainur/internal/digest"
 )
 
-// programs are the ainurs for hosts, by architecture, each hashed once.
+// programs are the ainurs for hosts, by architecture, each hashed and packed once.
 type programs struct {
+	cache string // folder of the packed
 	mu    sync.Mutex
 	byArc map[string]program
 }
 
-type program struct{ path, sha256 string }
+type program struct {
+	path, sha256 string
+	packed       func() (string, error) // path of it as Zstandard
+}
 
 // program is this ainur for an architecture: itself, or what lies beside it.
 func (p *programs) program(arch string) (program, error) {
@@ -48,6 +58,40 @@ func (p *programs) program(arch string) (program, error) {
 	if p.byArc == nil {
 		p.byArc = map[string]program{}
 	}
-	p.byArc[arch] = program{path, sum}
+	p.byArc[arch] = program{path, sum, sync.OnceValues(func() (string, error) { return pack(path, p.cache, arch, sum) })}
 	return p.byArc[arch], nil
+}
+
+// packedFor is how long what was packed of another program stays.
+const packedFor = 24 * time.Hour
+
+// pack makes of a program one that is packed, or finds it made, in a folder of such.
+func pack(path, cache, arch, sum string) (packed string, err error) {
+	packed = filepath.Join(cache, arch+"-"+sum+".zst")
+	if _, err := os.Stat(packed); err == nil {
+		return packed, nil
+	}
+	others, err := filepath.Glob(filepath.Join(cache, arch+"-*.zst"))
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	err = atomicfile.Write(packed, 0o644, func(w io.Writer) error {
+		z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(z, f)
+		return errors.Join(err, z.Close())
+	})
+	for _, other := range others {
+		if info, e := os.Stat(other); e == nil && time.Since(info.ModTime()) > packedFor {
+			err = errors.Join(err, os.Remove(other))
+		}
+	}
+	return packed, err
 }

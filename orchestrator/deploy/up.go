@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,7 +89,7 @@ func (s *Site) up(ctx context.Context, h *Host, d setup.Desired, a *mtls.Authori
 	if err != nil {
 		return setup.Report{}, err
 	}
-	r := setup.Request{Do: "up", Desired: d, By: s.Owner, Now: now}
+	r := setup.Request{Do: "up", Desired: d, By: s.Owner, Now: now, Pushed: len(pushed) > 0}
 	for _, c := range changes {
 		if c.Step == setup.Certificate {
 			if r.Certificate, r.Key, err = a.Issue(h.Name, d.Names, now); err != nil {
@@ -103,6 +104,12 @@ func (s *Site) up(ctx context.Context, h *Host, d setup.Desired, a *mtls.Authori
 
 // push brings the program to a host that has it not.
 func (s *Site) push(ctx context.Context, h *Host, d setup.Desired, changes []setup.Change) (pushed []setup.Change, err error) {
+	sends := slices.ContainsFunc(changes, func(c setup.Change) bool { return c.Step == setup.Program })
+	if sends {
+		if err := s.fits(h, d); err != nil { // before anything of ours is there
+			return nil, s.trouble(h, "push", err)
+		}
+	}
 	_, there := h.Facts.Files[d.Manifest()]
 	if !there {
 		m := setup.NewManifest(d.Layout, h.Facts, s.Owner, time.Now())
@@ -111,32 +118,25 @@ func (s *Site) push(ctx context.Context, h *Host, d setup.Desired, changes []set
 		}
 	}
 	h.touched = true
-	for _, c := range changes {
-		if c.Step != setup.Program {
-			continue
-		}
-		if err := s.send(ctx, h, d); err != nil {
-			return nil, s.trouble(h, "push", err)
-		}
-		pushed = append(pushed, c)
+	if !sends {
+		return nil, nil
 	}
-	return pushed, nil
+	if err := s.send(ctx, h, d); err != nil {
+		return nil, s.trouble(h, "push", err)
+	}
+	return slices.DeleteFunc(slices.Clone(changes), func(c setup.Change) bool { return c.Step != setup.Program }), nil
 }
 
 // spare is what must be free on a host beside the program, in KiB.
 const spare = 16 << 10
 
-func (s *Site) send(ctx context.Context, h *Host, d setup.Desired) error {
+// fits is an error where the program has no place on a host.
+func (s *Site) fits(h *Host, d setup.Desired) error {
 	p, err := s.program(h.Facts.Arch)
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(p.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	info, err := os.Stat(p.path)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,27 @@ func (s *Site) send(ctx context.Context, h *Host, d setup.Desired) error {
 	if noexec(h.Facts.Files["/proc/self/mountinfo"], d.Binary()) {
 		return fmt.Errorf("%s is on a file system from which nothing can be executed (noexec): give another install.prefix", d.Prefix)
 	}
-	_, err = h.conn.Push(ctx, remote.File{Path: d.Binary(), Mode: fs.FileMode(0o755), Root: true, Content: f, SHA256: p.sha256})
+	return nil
+}
+
+func (s *Site) send(ctx context.Context, h *Host, d setup.Desired) error {
+	p, err := s.program(h.Facts.Arch)
+	if err != nil {
+		return err
+	}
+	path, unpack := p.path, ""
+	if h.Facts.Programs["zstd"] != "" {
+		if path, err = p.packed(); err != nil {
+			return fmt.Errorf("pack the program: %w", err)
+		}
+		unpack = "zstd -dcq"
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = h.conn.Push(ctx, remote.File{Path: d.Binary(), Mode: fs.FileMode(0o755), Root: true, Content: f, SHA256: p.sha256, Unpack: unpack, Keep: true})
 	return err
 }
 

@@ -3,6 +3,7 @@ package facts_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,9 +30,19 @@ type here struct{ shell []string }
 func (h here) Run(ctx context.Context, c remote.Command) error {
 	args := append(slices.Clone(h.shell), c.Args[1:]...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Stdin, cmd.Stdout = c.Stdin, c.Stdout
-	cmd.WaitDelay = time.Second
-	return cmd.Run()
+	cmd.Stdout, cmd.WaitDelay = c.Stdout, time.Second
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { // it is not waited for: a command may end before its input
+		_, _ = io.Copy(stdin, c.Stdin)
+		_ = stdin.Close()
+	}()
+	return cmd.Wait()
 }
 
 // query is of a deployment that has a folder, a program and a manifest.
@@ -118,7 +129,7 @@ func TestHold(t *testing.T) {
 	if _, _, err := facts.Hold(t.Context(), sh, q, "another", 50*time.Millisecond); !errors.Is(err, facts.ErrLocked) || !strings.Contains(err.Error(), "one of us") {
 		t.Errorf("a second lock: %v, want ErrLocked by the first", err)
 	}
-	if h, err := facts.Read(t.Context(), sh, q); err != nil || h.Holder != "one of us" {
+	if h, err := facts.Read(t.Context(), sh, q); err != nil || !strings.HasPrefix(h.Holder, "one of us, heard of ") {
 		t.Errorf("the holder is %q, %v", h.Holder, err)
 	}
 	time.AfterFunc(100*time.Millisecond, first.Release)
@@ -131,5 +142,59 @@ func TestHold(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(where, "ainur-"+q.Deployment)); err == nil {
 			t.Errorf("the lock is still in %s", where)
 		}
+	}
+}
+
+// A holder that is cut off without a word loses the lock; one that is heard of keeps it.
+func TestHoldIsLost(t *testing.T) {
+	if _, err := exec.LookPath("flock"); err != nil {
+		t.Skipf("needs flock: %v", err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root: the lock is below /run")
+	}
+	for _, shell := range []string{"dash", "bash", "busybox"} {
+		t.Run(shell, func(t *testing.T) {
+			path, err := exec.LookPath(shell)
+			if err != nil {
+				t.Skipf("needs %s: %v", shell, err)
+			}
+			args := []string{path}
+			if shell == "busybox" {
+				args = append(args, "sh")
+			}
+			q := query(t)
+			_, held, err := facts.Hold(t.Context(), here{args}, q, "one of us", time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Release()
+			for range 3 {
+				if err := held.Beat(60 * time.Second); err != nil {
+					t.Fatal(err)
+				}
+				if _, _, err := held.Clock(1); err != nil { // it still answers
+					t.Fatal(err)
+				}
+			}
+			select {
+			case <-held.Lost():
+				t.Fatal("the lock is lost, and its holder is there")
+			default:
+			}
+			if err := held.Beat(time.Second); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-held.Lost():
+			case <-time.After(20 * time.Second):
+				t.Fatal("the lock is held by nobody")
+			}
+			_, next, err := facts.Hold(t.Context(), here{args}, q, "another", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next.Release()
+		})
 	}
 }

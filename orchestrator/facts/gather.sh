@@ -3,6 +3,9 @@
 say() { printf '%s %s %s\n' "$marker" "$1" "$2"; }
 each() { sed "s/^/$marker $1 /"; }
 
+# holder is who has a lock, and when it was heard of.
+holder() { printf '%s, heard of %d s ago' "$(cat "$1")" $(($(date +%s) - $(stat -c %Y "$1"))); }
+
 # hold takes the lock of the deployment and keeps it until standard input ends.
 hold() {
 	where=/run/lock
@@ -16,7 +19,7 @@ hold() {
 	while :; do
 		exec 9<>"$lock" || exit 1
 		if ! flock -n 9; then
-			say busy "$(cat "$lock")"
+			say busy "$(holder "$lock")"
 			flock 9
 		fi
 		[ "$lock" -ef /proc/self/fd/9 ] && break
@@ -77,11 +80,21 @@ gather() {
 		cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep ' 0A ' | each listens
 	fi
 	for path in /run/lock/ainur-$deployment /run/ainur-$deployment; do
-		[ -z "$owner" ] && [ -f "$path" ] && ! flock -n "$path" true && say lock "$path $(cat "$path")"
+		[ -z "$owner" ] && [ -f "$path" ] && ! flock -n "$path" true && say lock "$path $(holder "$path")"
 	done
 	# One line of a file at a time, with its path before it. Paths may be patterns, and
 	# overlap.
 	grep -H '' $(printf '%s\n' $* | sort -u) 2>/dev/null | each file
+}
+
+# heard waits for a line: when the holder of a lock gives its patience, for no longer,
+# since a connection may be lost without a word.
+heard() {
+	if [ -z "$patience" ]; then
+		read -r question
+	else
+		question=$(timeout "$patience" sh -c 'read -r line && printf %s "$line"' 9>&-)
+	fi
 }
 
 main() {
@@ -93,11 +106,18 @@ main() {
 	[ -n "$owner" ] && hold
 	gather "$@" </dev/null
 	say end now
-	while read -r question; do
-		say clock "$(date +%s%N)"
+	patience=
+	while heard; do
+		case $question in
+		beat*)
+			[ -n "$lock" ] && touch "$lock"
+			timeout 9 true && patience=${question#beat }
+			;;
+		*) say clock "$(date +%s%N)" ;;
+		esac
 	done
 	[ -n "$lock" ] && [ "$lock" -ef /proc/self/fd/9 ] && rm -f "$lock"
 	return 0
 }
 
-main "$@"
+main "$@"; exit

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,7 +25,16 @@ type Held struct {
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when err is there
 	err    error
+	given  chan struct{} // closed when it is given back
+	once   sync.Once
 }
+
+// A holder says every beat that it is there. A host from which the holder is cut off
+// frees the lock when it has heard nothing for as long as patience.
+const (
+	beat     = 30 * time.Second
+	patience = 4 * beat
+)
 
 // Hold takes the lock of a deployment on a host and then asks it. The owner is a line for
 // those who want it meanwhile; "" takes no lock. It waits for as long as wait when
@@ -33,7 +43,7 @@ func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Dur
 	ctx, cancel := context.WithCancel(ctx)
 	in, stdin := io.Pipe()
 	out, stdout := io.Pipe()
-	held := &Held{stdin: stdin, lines: bufio.NewReader(out), marker: newMarker(), cancel: cancel, ended: make(chan struct{})}
+	held := &Held{stdin: stdin, lines: bufio.NewReader(out), marker: newMarker(), cancel: cancel, ended: make(chan struct{}), given: make(chan struct{})}
 	context.AfterFunc(ctx, func() { _ = stdin.Close() }) // it returns nil
 	c := q.command(held.marker, owner)
 	c.Stdin, c.Stdout, c.Lasts = io.MultiReader(strings.NewReader(gather), in), stdout, true
@@ -56,6 +66,9 @@ func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Dur
 		err = fmt.Errorf("%w: by %s", ErrLocked, holder)
 	}
 	if err == nil && ended {
+		if owner != "" {
+			go held.beats()
+		}
 		return h, held, nil
 	}
 	cancel()
@@ -105,9 +118,38 @@ func date(text string) (then time.Time, grain time.Duration, err error) {
 	return time.Unix(0, n), 0, err
 }
 
+// beats says every beat that the holder is there, until the lock is no longer held.
+func (l *Held) beats() {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if l.Beat(patience) != nil {
+				return // it has ended
+			}
+		case <-l.ended:
+			return
+		case <-l.given:
+			return
+		}
+	}
+}
+
+// Beat says that the holder is there. From then on the host waits for the next beat, or
+// a question, for as long as patience, in whole seconds.
+func (l *Held) Beat(patience time.Duration) error {
+	_, err := fmt.Fprintf(l.stdin, "beat %d\n", int(patience.Seconds()))
+	return err
+}
+
+// Lost is closed when the lock is no longer held; it is after Release, too.
+func (l *Held) Lost() <-chan struct{} { return l.ended }
+
 // Release gives the lock back, which is free when its process has ended, well or not.
 func (l *Held) Release() {
 	defer l.cancel()
+	l.once.Do(func() { close(l.given) })
 	_ = l.stdin.Close()                                 // it returns nil
 	go func() { _, _ = io.Copy(io.Discard, l.lines) }() // until it ends: nobody waits for a reader
 	select {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/mono"
 	"github.com/ainur-faas/ainur/internal/pieces"
 	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
 )
@@ -22,11 +25,13 @@ type Client struct {
 	Name string // of the host, for errors
 	conn grpc.ClientConnInterface
 	rpc  pb.SupervisorClient
+
+	patience time.Duration
 }
 
 // NewClient returns a client that does not own conn.
 func NewClient(name string, conn grpc.ClientConnInterface) *Client {
-	return &Client{name, conn, pb.NewSupervisorClient(conn)}
+	return &Client{Name: name, conn: conn, rpc: pb.NewSupervisorClient(conn), patience: Patience}
 }
 
 // Conn is what it was made with, for the other services of a supervisor.
@@ -87,21 +92,21 @@ func (c *Client) describe(ctx context.Context, options ...grpc.CallOption) (Desc
 // clockSamples is how often Clock asks.
 const clockSamples = 16
 
-// Clock is how far the host's clock is ahead of this one's, and within what: half
-// of the shortest of several round trips, in which the reply was written somewhere.
-func (c *Client) Clock(ctx context.Context) (offset, within time.Duration, err error) {
+// Clock is Host.Clock. Somewhere in the shortest round trip the reply was written.
+func (c *Client) Clock(ctx context.Context) (k Clock, err error) {
 	for i := range clockSamples {
 		asked := time.Now()
 		reply, err := c.rpc.Describe(ctx, &pb.DescribeRequest{})
 		if err != nil {
-			return 0, 0, c.errorOf("read the clock", err)
+			return Clock{}, c.errorOf("read the clock", err)
 		}
 		took := time.Since(asked)
-		if i == 0 || took/2 < within {
-			offset, within = time.Unix(0, reply.GetUnixNs()).Sub(asked.Add(took/2)), took/2
+		if i == 0 || took/2 < k.Within {
+			then := asked.Add(took / 2)
+			k = Clock{time.Unix(0, reply.GetUnixNs()).Sub(then), time.Duration(reply.GetMonotonicNs()) - mono.At(then), took / 2}
 		}
 	}
-	return offset, within, nil
+	return k, nil
 }
 
 // Facts is Host.Facts.
@@ -124,20 +129,23 @@ const Patience = 30 * time.Second
 
 // Follow is Host.Follow. It goes on where it was when the host was away for less than Patience.
 func (c *Client) Follow(ctx context.Context, run, name string, from int, line func([]byte)) (Exit, error) {
-	for heard := time.Now(); ; {
-		exit, err := c.follow(ctx, run, name, from, func(text []byte) {
+	for away := time.Now(); ; {
+		answered := false
+		exit, err := c.follow(ctx, run, name, from, func() { answered = true }, func(text []byte) {
 			from++
-			heard = time.Now()
 			line(text)
 		})
 		if err == nil {
 			return exit, nil
 		}
+		if answered {
+			away = time.Now()
+		}
 		err = c.errorOf("follow "+name, err)
 		if ctx.Err() != nil {
 			return Exit{}, context.Cause(ctx)
 		}
-		if !errors.Is(err, ErrAway) || time.Since(heard) > Patience {
+		if !errors.Is(err, ErrAway) || time.Since(away) > c.patience {
 			return Exit{}, err
 		}
 		select {
@@ -148,12 +156,16 @@ func (c *Client) Follow(ctx context.Context, run, name string, from int, line fu
 	}
 }
 
-func (c *Client) follow(ctx context.Context, run, name string, from int, line func([]byte)) (Exit, error) {
+// follow calls answered when the host has answered, which a daemon need not for long.
+func (c *Client) follow(ctx context.Context, run, name string, from int, answered func(), line func([]byte)) (Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of a stream that is not ended
 	stream, err := c.rpc.Follow(ctx, &pb.FollowRequest{Run: run, Name: name, From: int64(from)})
 	if err != nil {
 		return Exit{}, err
+	}
+	if head, err := stream.Header(); err == nil && head != nil { // nil: the stream has ended without
+		answered()
 	}
 	for {
 		reply, err := stream.Recv()
@@ -197,9 +209,20 @@ func (c *Client) Files(ctx context.Context, run, path string) ([]File, error) {
 	reply, err := c.rpc.List(ctx, &pb.ListRequest{Run: run, Path: path})
 	var all []File
 	for _, f := range reply.GetFiles() {
-		all = append(all, File{Path: f.GetPath(), Size: f.GetSize(), SHA256: f.GetSha256()})
+		one := File{Path: f.GetPath(), Size: f.GetSize(), SHA256: f.GetSha256()}
+		if !one.below(path) {
+			return nil, fmt.Errorf("list files: the host has %q of %d bytes, which is nothing below %q", one.Path, one.Size, path)
+		}
+		all = append(all, one)
 	}
 	return all, c.errorOf("list files", err)
+}
+
+// below reports whether a file can be that of a run's folder at path or below it: whoever
+// fetches it makes a path of its own of the name.
+func (f File) below(path string) bool {
+	return f.Size >= 0 && filepath.IsLocal(f.Path) && filepath.Clean(f.Path) == f.Path &&
+		(path == "" || f.Path == path || strings.HasPrefix(f.Path, strings.TrimSuffix(path, "/")+"/"))
 }
 
 // Get is Host.Get.

@@ -16,6 +16,8 @@ import (
 type Host interface {
 	// Facts are what the host is now.
 	Facts(ctx context.Context) (spec.Facts, error)
+	// Clock compares its clocks with those here.
+	Clock(ctx context.Context) (Clock, error)
 	// Start starts a daemon. The same again starts nothing and is no error.
 	Start(ctx context.Context, t Task) error
 	// Follow calls line for each line of a daemon's standard output but the first
@@ -52,6 +54,13 @@ type Task struct {
 	Files map[string][]byte `json:"files,omitempty"` // in its folder
 	Lease time.Duration     `json:"lease,omitempty"` // it is ended when nobody followed it for so long; 0 = never
 	Grace time.Duration     `json:"grace,omitempty"` // to clean up when it is asked to end; 0 = StopGrace
+}
+
+// Clock is how far the clocks of a host are ahead of those here.
+type Clock struct {
+	Ahead     time.Duration // the wall clock
+	Monotonic time.Duration // CLOCK_MONOTONIC, which of another boot began at another time
+	Within    time.Duration // the error of both: half of the shortest of several round trips
 }
 
 // Ready is the first line that a daemon prints on its standard output: it serves.

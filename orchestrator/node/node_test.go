@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -54,20 +56,20 @@ func open(t *testing.T, dir string) *node.Supervisor {
 }
 
 // behind is s behind a connection.
-func behind(t *testing.T, s *node.Supervisor) *node.Client {
+func behind(t *testing.T, s *node.Supervisor, options ...grpc.DialOption) *node.Client {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(node.MaxTask))
+	server := grpc.NewServer(node.ServerOptions()...)
 	pb.RegisterSupervisorServer(server, &node.Server{Supervisor: s, Description: node.Description{Deployment: "lab", Address: "10.0.0.1:1"}})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", address)
-		}))
+	options = append(slices.Concat(node.DialOptions(), []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(new(cutting).dial),
+	}), options...)
+	conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +150,47 @@ func TestFollow(t *testing.T) {
 			t.Errorf("stop: %+v, %v; want the signal it was asked to end with", exit, err)
 		}
 	})
+}
+
+// cutting is connections that can be cut.
+type cutting struct {
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+func (c *cutting) dial(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", address)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = append(c.open, conn)
+	return conn, err
+}
+
+func (c *cutting) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.open {
+		_ = conn.Close() // it may be closed
+	}
+	c.open = nil
+}
+
+// A daemon that says nothing for longer than a host may be away is not lost when the connection is.
+func TestFollowSilent(t *testing.T) {
+	const patience = 300 * time.Millisecond
+	var c cutting
+	h := behind(t, open(t, t.TempDir()), grpc.WithContextDialer(c.dial))
+	h.SetPatience(patience)
+	if err := h.Start(t.Context(), task("d", `echo ready; sleep 1.5; exit 3`)); err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	time.AfterFunc(2*patience, c.cut)
+	time.AfterFunc(4*patience, c.cut)
+	exit, err := h.Follow(t.Context(), "R", "d", 0, func([]byte) { lines++ })
+	if err != nil || exit.Status != 3 || lines != 1 {
+		t.Errorf("%d lines, %+v, %v; want one line and status 3", lines, exit, err)
+	}
 }
 
 func TestLease(t *testing.T) {

@@ -37,7 +37,7 @@ func (s *Server) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeRep
 	d := s.Description
 	reply := &pb.DescribeReply{
 		Deployment: d.Deployment, ExecutableSha256: d.ExecutableSHA256, ConfigSha256: d.ConfigSHA256, Pid: int64(os.Getpid()),
-		BootId: mono.BootID(), Address: d.Address, UnixNs: time.Now().UnixNano(),
+		BootId: mono.BootID(), Address: d.Address, UnixNs: time.Now().UnixNano(), MonotonicNs: int64(mono.Now()),
 	}
 	for _, run := range runs {
 		r := &pb.Run{Id: run.ID}
@@ -72,6 +72,9 @@ func (s *Server) Start(ctx context.Context, req *pb.StartRequest) (*pb.StartRepl
 
 // Follow sends what a daemon prints.
 func (s *Server) Follow(req *pb.FollowRequest, stream grpc.ServerStreamingServer[pb.FollowReply]) error {
+	if err := stream.SendHeader(nil); err != nil { // whoever follows knows that somebody is here
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	exit, err := s.Supervisor.Follow(ctx, req.GetRun(), req.GetName(), int(req.GetFrom()), func(line []byte) {

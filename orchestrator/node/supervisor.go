@@ -159,6 +159,9 @@ func (s *Supervisor) Run(run string) (string, error) {
 // Facts is Host.Facts.
 func (*Supervisor) Facts(context.Context) (spec.Facts, error) { return resource.HostFacts(), nil }
 
+// Clock is Host.Clock: they are the same.
+func (*Supervisor) Clock(context.Context) (Clock, error) { return Clock{}, nil }
+
 // Start is Host.Start.
 func (s *Supervisor) Start(_ context.Context, t Task) error {
 	dir, err := s.Run(t.Run)

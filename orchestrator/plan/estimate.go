@@ -32,6 +32,9 @@ func Estimate(exp *spec.Experiment) Cost {
 	return c
 }
 
+// Length is how long the load of one repeat of a point takes.
+func Length(p *spec.Point) time.Duration { return cost(p).Duration }
+
 // cost is the Cost of one repeat of a point. Its loads run at the same time, so
 // the peak is at most the sum of theirs.
 func cost(p *spec.Point) Cost {

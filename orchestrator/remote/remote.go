@@ -44,7 +44,9 @@ type File struct {
 	Mode    fs.FileMode
 	Root    bool // owned by root, in a folder that root alone may write to
 	Content io.ReadSeeker
-	SHA256  string // of Content, hex; "" is computed
+	SHA256  string // of the file, hex; "" is computed, unless it comes packed
+	Unpack  string // command there, words and spaces, that makes the file of Content: "zstd -dc"; "" is none
+	Keep    bool   // the file before stays beside it, as Path.prev, and comes back from there when it is wanted again
 }
 
 // ExitError is the end of a command that did not go well.

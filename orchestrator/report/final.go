@@ -54,7 +54,7 @@ func where(run *result.Run, a spec.Assertion) string {
 	if p := run.Point(a.Point); p != nil {
 		parts = append(parts, "point "+p.ID)
 		if len(p.Axes) > 0 {
-			parts[0] += " (" + pointLabel(p) + ")"
+			parts[0] += " (" + result.Label(p) + ")"
 		}
 	}
 	if a.Repeat > 0 {

@@ -1,7 +1,7 @@
 package report
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -50,29 +50,48 @@ func Logs(run *result.Run) (all []LogLine, err error) {
 	return all, nil
 }
 
-// readLog reads the log of a daemon. A line without a time belongs to the one before it.
-func readLog(file string, p spec.Point, rep result.Repeat, clocks result.Clocks) (all []LogLine, err error) {
-	f, err := os.Open(file)
+// readLog reads the log of a daemon.
+func readLog(file string, p spec.Point, rep result.Repeat, clocks result.Clocks) ([]LogLine, error) {
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	component := strings.TrimSuffix(filepath.Base(file), ".log")
 	host := hostOf(p, component)
-	last := rep.Started
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	log := Log{Host: host, Component: component, Point: rep.Point, Repeat: rep.Repeat, Last: rep.Started, Ahead: func(at time.Time) time.Duration { return clocks.Ahead(host, at) }}
+	return append(log.Lines(content), log.Lines([]byte("\n"))...), nil
+}
+
+// Log is that of a daemon, as it grows.
+type Log struct {
+	Host, Component, Point string
+	Repeat                 int
+	Last                   time.Time                        // of the last line; one without a time belongs to the one before it
+	Ahead                  func(at time.Time) time.Duration // how far the host's clock was
+
+	rest []byte // of a line that has not ended
+}
+
+// Lines are those that more of the log completes, but empty ones.
+func (l *Log) Lines(more []byte) (all []LogLine) {
+	content := append(l.rest, more...)
+	end := bytes.LastIndexByte(content, '\n') + 1
+	l.rest = bytes.Clone(content[end:])
+	for line := range bytes.Lines(content[:end]) {
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			continue
+		}
 		var entry struct {
 			Time  time.Time
 			Level string
 		}
-		if json.Unmarshal(lines.Bytes(), &entry) == nil && !entry.Time.IsZero() {
-			last = entry.Time.Add(-clocks.Ahead(host, entry.Time))
+		if json.Unmarshal(line, &entry) == nil && !entry.Time.IsZero() {
+			l.Last = entry.Time.Add(-l.Ahead(entry.Time))
 		}
-		all = append(all, LogLine{last.UTC(), host, component, rep.Point, rep.Repeat, strings.ToLower(entry.Level), lines.Text()})
+		all = append(all, LogLine{l.Last.UTC(), l.Host, l.Component, l.Point, l.Repeat, strings.ToLower(entry.Level), string(line)})
 	}
-	return all, lines.Err()
+	return all
 }
 
 // hostOf is where a component of a point is, "" where the point does not say.
@@ -83,6 +102,15 @@ func hostOf(p spec.Point, component string) string {
 	for i, w := range p.Workers {
 		if component == "worker-"+strconv.Itoa(i+1) {
 			return w.Host
+		}
+	}
+	var generators []string
+	for _, l := range p.Loads {
+		generators = append(generators, p.Generators(l)...)
+	}
+	for i, host := range generators {
+		if component == "load" || component == "load-"+strconv.Itoa(i+1) {
+			return host
 		}
 	}
 	return ""

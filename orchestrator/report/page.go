@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/result"
@@ -81,7 +80,7 @@ func HTML(w io.Writer, run *result.Run) error {
 		if err != nil {
 			return err
 		}
-		label := pointLabel(p)
+		label := result.Label(p)
 		curves = append(curves, curve{label, merge(label, o.functions).latency})
 		if i >= detailed {
 			d.Omitted++
@@ -97,18 +96,6 @@ func HTML(w io.Writer, run *result.Run) error {
 		}
 	}
 	return page.Execute(w, d)
-}
-
-// pointLabel is the axes of a point, or its id without a sweep.
-func pointLabel(p *spec.Point) string {
-	var parts []string
-	for _, a := range p.Axes {
-		parts = append(parts, a.Name+" = "+result.AxisText(a))
-	}
-	if len(parts) == 0 {
-		return p.ID
-	}
-	return strings.Join(parts, ", ")
 }
 
 // thin keeps as many curves as colours tell apart: evenly, with both ends.

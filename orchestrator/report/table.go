@@ -12,6 +12,8 @@ import (
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
 	"golang.org/x/term"
+
+	"github.com/ainur-faas/ainur/internal/printable"
 )
 
 // Table is rows under columns. It decides once how ainur's tables look.
@@ -91,8 +93,14 @@ func (t Table) render(w io.Writer, tallHeader bool, options ...tablewriter.Optio
 		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
 	}, options...)...)
 	table.Header(header)
-	if err := table.Bulk(t.Rows); err != nil {
-		return err
+	for _, row := range t.Rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = printable.Text(cell)
+		}
+		if err := table.Append(cells); err != nil {
+			return err
+		}
 	}
 	return table.Render()
 }

@@ -125,7 +125,10 @@ type Step struct {
 	Seed   uint64 `json:"seed"`
 }
 
-// Repeat is what became of a step: its status.json, and its metrics.json as Metrics.
+// StatusFile is the Repeat in the folder of a repeat.
+const StatusFile = "status.json"
+
+// Repeat is what became of a step: its StatusFile, and its metrics.json as Metrics.
 type Repeat struct {
 	Step
 	State   State              `json:"state"`

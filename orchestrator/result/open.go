@@ -122,7 +122,7 @@ func read(dir string) (*Run, error) {
 		}
 		folder := r.path(repeatFolder(*point, s.Repeat))
 		var rep Repeat
-		if err := readJSON(filepath.Join(folder, "status.json"), &rep); errors.Is(err, fs.ErrNotExist) {
+		if err := readJSON(filepath.Join(folder, StatusFile), &rep); errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
 			return nil, fmt.Errorf("open run: %w", err)

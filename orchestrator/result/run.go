@@ -39,6 +39,18 @@ type Run struct {
 	ledger *os.File // locked while the run is written; nil when read-only
 }
 
+// Label is the axes of a point, or its id without a sweep.
+func Label(p *spec.Point) string {
+	var parts []string
+	for _, a := range p.Axes {
+		parts = append(parts, a.Name+" = "+AxisText(a))
+	}
+	if len(parts) == 0 {
+		return p.ID
+	}
+	return strings.Join(parts, ", ")
+}
+
 // AxisText is the value of an axis as a person writes it: a string without quotes.
 func AxisText(a spec.AxisValue) string {
 	var s string
@@ -163,7 +175,7 @@ func (r *Run) SetRepeat(rep Repeat) error {
 			return err
 		}
 	}
-	if err := writeJSON(filepath.Join(dir, "status.json"), rep); err != nil {
+	if err := writeJSON(filepath.Join(dir, StatusFile), rep); err != nil {
 		return err
 	}
 	r.Repeats = append(slices.DeleteFunc(r.Repeats, func(o Repeat) bool { return o.Step == rep.Step }), rep)

@@ -27,6 +27,7 @@ type Request struct {
 	By          string    `json:"by"`                    // who asks
 	Certificate []byte    `json:"certificate,omitempty"` // PEM, where the host's is not good
 	Key         []byte    `json:"key,omitempty"`         // of Certificate, PEM
+	Pushed      bool      `json:"pushed,omitempty"`      // the program was just now, and what arrived was hashed
 	KeepResults bool      `json:"keep_results,omitempty"`
 	Now         time.Time `json:"now"` // that certificates are judged by
 }
@@ -45,6 +46,9 @@ type Report struct {
 type Machine struct {
 	// Reclaim removes what the agents of a run left behind and names it.
 	Reclaim func(run, dir string) (removed []string, err error)
+	// Vacate removes what runs have left with daemons of the host for later runs, which nobody
+	// needs now; dir is the supervisor's folder.
+	Vacate func(ctx context.Context, dir string) error
 }
 
 // here runs commands on this host.
@@ -108,7 +112,11 @@ func (Machine) up(ctx context.Context, r Request, report *Report) error {
 	if err != nil {
 		return err
 	}
-	if err := m.hash(); err != nil {
+	known := ""
+	if r.Pushed {
+		known = d.SHA256
+	}
+	if err := m.hash(known); err != nil {
 		return err
 	}
 	h, changes, err := d.look(ctx, m, r.Now)
@@ -169,8 +177,8 @@ func (Machine) tune(ctx context.Context, r Request, report *Report) error {
 	return nil
 }
 
-// hash makes sure that the manifest has the digest of the program as it is now.
-func (m *Manifest) hash() error {
+// hash makes sure that the manifest has the digest of the program as it is now, which may be known.
+func (m *Manifest) hash(known string) error {
 	info, err := os.Stat(m.Binary())
 	if err != nil {
 		return err
@@ -180,11 +188,11 @@ func (m *Manifest) hash() error {
 	if stat == m.Stat {
 		return nil
 	}
-	sum, err := digest.File(m.Binary())
-	if err != nil {
-		return err
+	if m.Stat, m.SHA256 = stat, known; known == "" {
+		if m.SHA256, err = digest.File(m.Binary()); err != nil {
+			return err
+		}
 	}
-	m.Stat, m.SHA256 = stat, sum
 	return m.save()
 }
 

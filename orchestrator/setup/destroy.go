@@ -33,6 +33,9 @@ func (machine Machine) destroy(ctx context.Context, r Request, report *Report) e
 	if report.Reclaimed, err = machine.reclaim(m); err != nil {
 		return err
 	}
+	if err := machine.Vacate(ctx, m.Node()); err != nil {
+		return fmt.Errorf("remove what runs have left with daemons: %w", err)
+	}
 	if m.Systemd {
 		if err := remove(m.Unit()); err != nil {
 			return err

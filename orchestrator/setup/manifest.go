@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ainur-faas/ainur/orchestrator/facts"
@@ -22,7 +23,7 @@ type Manifest struct {
 	Layout
 	By         string      `json:"by"` // who set it up last
 	Since      time.Time   `json:"since"`
-	Folders    []string    `json:"folders,omitempty"` // that were made to have ours in them, each before those in it
+	Folders    []string    `json:"folders,omitempty"` // that were not there, and go when they are empty, each before those in it
 	SHA256     string      `json:"sha256,omitempty"`  // of the program when Stat was taken
 	Stat       string      `json:"stat,omitempty"`
 	Systemd    bool        `json:"systemd,omitempty"` // it starts the supervisor
@@ -58,16 +59,21 @@ type Supervisor struct {
 	Address string `json:"address"`
 }
 
+// traces are folders that containerd and OCI runtimes make for what we have them do,
+// and that they leave.
+var traces = []string{
+	"/run/crun", "/run/runc", "/run/containerd/runc", "/run/containerd/runc/ainur", "/run/containerd/s",
+	"/run/containerd/io.containerd.runtime.v2.task/ainur", "/var/lib/containerd/io.containerd.runtime.v2.task/ainur",
+}
+
 // NewManifest is the first of a deployment on a host.
 func NewManifest(l Layout, h *facts.Host, by string, now time.Time) *Manifest {
 	m := &Manifest{Format: format, Layout: l, By: by, Since: now.UTC().Round(time.Second)}
+	folders := slices.Clone(traces)
 	for _, folder := range []string{l.StateDir, l.Prefix, volatile} {
-		for _, f := range chain(folder) {
-			if !h.Has(f) {
-				m.Folders = append(m.Folders, f)
-			}
-		}
+		folders = append(folders, chain(folder)...)
 	}
+	m.Folders = slices.DeleteFunc(folders, h.Has)
 	return m
 }
 

@@ -5,6 +5,7 @@ package setup
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ainur-faas/ainur/internal/mtls"
@@ -123,9 +124,9 @@ func (d Desired) Query() facts.Query {
 // Query is what has to be known of the host to undo all.
 func (l Layout) Query() facts.Query {
 	q := facts.Query{
-		Deployment: l.Deployment, Program: l.Root(), Home: l.Home(), Programs: []string{"flock", "apt-get", "dnf"},
+		Deployment: l.Deployment, Program: l.Root(), Home: l.Home(), Programs: []string{"flock", "apt-get", "dnf", "zstd"},
 		Files:  []string{l.Manifest(), l.Config(), l.Unit(), "/proc/swaps"},
-		Exists: []string{filepath.Join(l.TLS(), mtls.KeyFile), l.Run(), l.Unit()},
+		Exists: slices.Concat(traces, []string{filepath.Join(l.TLS(), mtls.KeyFile), l.Run(), l.Unit()}),
 	}
 	for _, name := range []string{mtls.AuthorityFile, mtls.CertificateFile} {
 		q.Files = append(q.Files, filepath.Join(l.TLS(), name))

@@ -28,12 +28,12 @@ func balanced(name string) (*spec.Point, sim.Model) {
 		}
 		p.Workers, p.Balancer.Workers = append(p.Workers, w), append(p.Balancer.Workers, w.Name)
 	}
-	m := sim.Model{}
+	m := sim.Model{Functions: map[string]sim.FunctionModel{}}
 	for i := range 12 {
 		name := fmt.Sprint("f", i)
 		p.Functions = append(p.Functions, spec.Function{Name: name, MilliCPU: 1000, Memory: 64 * spec.MiB})
 		p.Loads[0].Mix = append(p.Loads[0].Mix, spec.Weight{Function: name, Weight: 1.0 / 12})
-		m[name] = sim.FunctionModel{Exec: spec.Dist{Kind: "exponential", Mean: 10 * ms}, Start: spec.Dist{Mean: 50 * ms}}
+		m.Functions[name] = sim.FunctionModel{Exec: spec.Dist{Kind: "exponential", Mean: 10 * ms}, Start: spec.Dist{Mean: 50 * ms}}
 	}
 	return p, m
 }
@@ -106,7 +106,7 @@ func TestEveryBalancerPolicy(t *testing.T) {
 func TestRamp(t *testing.T) {
 	p := point(4, 0, 100*time.Second)
 	p.Loads[0].Phases[0].Arrival = spec.Arrival{Model: "ramp", ToPerSecond: 200, Even: true}
-	calls, _ := run(t, p, sim.Model{"f": {Exec: spec.Dist{Mean: ms}}}, 1)
+	calls, _ := run(t, p, models("f", sim.FunctionModel{Exec: spec.Dist{Mean: ms}}), 1)
 	half := 0
 	for _, c := range calls {
 		if c.Intended < int64(50*time.Second) {

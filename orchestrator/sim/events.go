@@ -1,58 +1,67 @@
 package sim
 
 import (
-	"cmp"
-	"container/heap"
 	"time"
+
+	"github.com/ainur-faas/ainur/internal/minheap"
 )
 
-// event is something that will happen: do runs at the time at.
-type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
+// actor is what something can happen to.
+type actor interface {
+	// happen is called at the time that was planned; id says to which of several.
+	happen(what happening, id uint64)
 }
+
+// happening is what happens to an actor.
+type happening uint8
+
+const (
+	phaseBegins happening = iota
+	nextArrives
+	clientCalls
+	callDelivered
+	callDispatched
+	callExecuted
+	callFinished
+	callLimited
+	callAnswered
+	sandboxUp
+	sandboxRemoved
+	workerTicks
+	loadSampled
+	jobEnds
+	deadlinePasses
+)
 
 // agenda is the future, soonest first; what is due at one time happens in the
 // order in which it was planned.
 type agenda struct {
-	now  time.Duration
-	seq  uint64
-	heap eventHeap
+	now    time.Duration
+	events minheap.Heap[event]
 }
 
-// after plans do for d from now, at once when d is not positive.
-func (a *agenda) after(d time.Duration, do func()) { a.at(a.now+max(d, 0), do) }
+type event struct {
+	who  actor
+	id   uint64
+	what happening
+}
 
-func (a *agenda) at(at time.Duration, do func()) {
-	a.seq++
-	heap.Push(&a.heap, event{max(at, a.now), a.seq, do})
+// after plans what happens in d, at once when d is not positive.
+func (a *agenda) after(d time.Duration, who actor, what happening, id uint64) {
+	a.events.Push(int64(a.now+max(d, 0)), event{who, id, what})
+}
+
+func (a *agenda) at(at time.Duration, who actor, what happening, id uint64) {
+	a.events.Push(int64(max(at, a.now)), event{who, id, what})
 }
 
 // step jumps to the next event and lets it happen. It returns false when nothing will.
 func (a *agenda) step() bool {
-	if len(a.heap) == 0 {
+	if a.events.Len() == 0 {
 		return false
 	}
-	e := heap.Pop(&a.heap).(event)
-	a.now = e.at
-	e.do()
+	at, e := a.events.Pop()
+	a.now = time.Duration(at)
+	e.who.happen(e.what, e.id)
 	return true
-}
-
-type eventHeap []event
-
-func (h eventHeap) Len() int { return len(h) }
-
-func (h eventHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].at, h[j].at), cmp.Compare(h[i].seq, h[j].seq)) < 0
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *eventHeap) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = event{}
-	*h = (*h)[:last]
-	return e
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/loadgen/arrival"
 	"github.com/ainur-faas/ainur/loadgen/measure"
@@ -23,76 +22,62 @@ type load struct {
 	run       *run
 	spec      *spec.Load
 	began     time.Duration
-	traces    TraceReader
+	stopped   time.Duration // when sending ended, since it began
+	aborted   bool
 	scheduled bool // phases or arrivals are still to come
 	clients   int  // closed loop: that have not stopped
 	inFlight  int
-	calls     []measure.Call
+	sent      int64
 }
 
 func newLoad(r *run, s *spec.Load, traces TraceReader) (*load, error) {
-	l := &load{run: r, spec: s, began: r.now, traces: traces, scheduled: true}
-	var start time.Duration
+	l := &load{run: r, spec: s, began: r.now, scheduled: true}
 	for i := range s.Phases {
-		p := &s.Phases[i]
-		begin, err := l.phase(p, start, i == len(s.Phases)-1)
-		if err != nil {
-			return nil, fmt.Errorf("phase %s: %w", p.Name, err)
+		p := &phase{load: l, spec: &s.Phases[i], start: l.stopped, last: i == len(s.Phases)-1}
+		if err := p.prepare(traces); err != nil {
+			return nil, fmt.Errorf("phase %s: %w", p.spec.Name, err)
 		}
-		r.at(l.began+start, begin)
-		start += p.Duration
+		r.at(l.began+p.start, p, phaseBegins, 0)
+		l.stopped += p.spec.Duration
 	}
 	return l, nil
 }
 
-// phase returns what happens when p begins, start after the load did.
-func (l *load) phase(p *spec.Phase, start time.Duration, last bool) (begin func(), err error) {
-	if !p.Arrival.Open() {
-		if err := l.advances(p); err != nil {
-			return nil, err
-		}
-		end := l.began + start + p.Duration
-		return func() {
-			l.clients += p.Arrival.Clients
-			l.scheduled = !last
-			for n := range p.Arrival.Clients {
-				l.client(p, arrival.NewClient(*l.spec, *p, l.run.seed, n), end)
-			}
-		}, nil
+// abort ends the sending.
+func (l *load) abort() { l.aborted, l.scheduled, l.stopped = true, false, l.run.now-l.began }
+
+// phase is one phase of a load.
+type phase struct {
+	load     *load
+	spec     *spec.Phase
+	start    time.Duration    // since the load began
+	schedule arrival.Schedule // of an open phase
+	next     arrival.Arrival  // that is planned
+	last     bool             // of the load
+}
+
+func (p *phase) prepare(traces TraceReader) (err error) {
+	if !p.spec.Arrival.Open() {
+		return p.advances()
 	}
 	var calls arrival.Calls
-	if p.Arrival.Trace != nil {
-		if calls, err = l.traces(p.Arrival.Trace); err != nil {
-			return nil, err
+	if p.spec.Arrival.Trace != nil {
+		if calls, err = traces(p.spec.Arrival.Trace); err != nil {
+			return err
 		}
 	}
-	schedule, err := arrival.New(*l.spec, *p, l.run.seed, calls)
-	if err != nil {
-		return nil, err
-	}
-	var next func()
-	next = func() {
-		a, ok := schedule.Next()
-		if !ok {
-			l.scheduled = !last
-			return
-		}
-		l.run.at(l.began+start+a.At, func() {
-			l.send(p, a.Function, nil)
-			next()
-		})
-	}
-	return next, nil
+	p.schedule, err = arrival.New(*p.load.spec, *p.spec, p.load.run.seed, calls)
+	return err
 }
 
 // advances makes sure that a closed loop takes time: without any it would call for ever.
-func (l *load) advances(p *spec.Phase) error {
-	mix := p.Mix
+func (p *phase) advances() error {
+	mix := p.spec.Mix
 	if len(mix) == 0 {
-		mix = l.spec.Mix
+		mix = p.load.spec.Mix
 	}
 	for _, w := range mix {
-		if m := l.run.functions[w.Function].model; isZero(m.Exec) && isZero(m.Overhead) && isZero(p.Arrival.Think) {
+		if p.load.run.functions[w.Function].model.instant() && isZero(p.spec.Arrival.Think) {
 			return fmt.Errorf("function %q takes no time and its clients do not think: in virtual time they would call for ever; "+
 				"give profile { warm } or think a duration", w.Function)
 		}
@@ -102,137 +87,85 @@ func (l *load) advances(p *spec.Phase) error {
 
 func isZero(d spec.Dist) bool { return d.Mean == 0 && d.Max == 0 && len(d.Samples) == 0 }
 
-// client lets one client of a closed loop think and call, again and again
+func (p *phase) happen(what happening, _ uint64) {
+	l := p.load
+	if l.aborted {
+		return
+	}
+	switch {
+	case what == nextArrives:
+		l.send(p.spec, p.next.Function, nil)
+		if !l.aborted {
+			p.plan()
+		}
+	case p.schedule != nil:
+		p.plan()
+	default:
+		l.clients += p.spec.Arrival.Clients
+		l.scheduled = !p.last
+		for n := range p.spec.Arrival.Clients {
+			c := &client{phase: p, draws: arrival.NewClient(*l.spec, *p.spec, l.run.seed, n)}
+			c.next()
+		}
+	}
+}
+
+// plan plans the next arrival of an open phase.
+func (p *phase) plan() {
+	var ok bool
+	if p.next, ok = p.schedule.Next(); !ok {
+		p.load.scheduled = !p.last
+		return
+	}
+	p.load.run.at(p.load.began+p.start+p.next.At, p, nextArrives, 0)
+}
+
+// client is one client of a closed loop: it thinks and calls, again and again
 // until the phase ends.
-func (l *load) client(p *spec.Phase, c *arrival.Client, end time.Duration) {
-	think, function := c.Next()
-	if l.run.now+think >= end {
+type client struct {
+	phase    *phase
+	draws    *arrival.Client
+	function string // that it calls next
+}
+
+func (c *client) next() {
+	think, function := c.draws.Next()
+	l := c.phase.load
+	if l.run.now+think >= l.began+c.phase.start+c.phase.spec.Duration {
 		l.clients--
 		return
 	}
-	l.run.after(think, func() {
-		l.send(p, function, func() { l.client(p, c, end) })
-	})
+	c.function = function
+	l.run.after(think, c, clientCalls, 0)
 }
 
-// call is one call under way.
-type call struct {
-	load     *load
-	row      measure.Call
-	id       worker.InvocationID
-	function *function
-	exec     time.Duration
-	overhead time.Duration
-	node     *node  // that has it; nil before and after
-	member   uint64 // of the balancer, that it was sent to
-	running  bool
-	ended    bool
-	then     func()
-}
+func (c *client) happen(happening, uint64) { c.phase.load.send(c.phase.spec, c.function, c) }
 
-func (l *load) send(p *spec.Phase, name string, then func()) {
+// send makes a call; from is the client that makes it in a closed loop.
+func (l *load) send(p *spec.Phase, name string, from *client) {
 	f := l.run.functions[name]
 	now := int64(l.run.now - l.began)
-	c := &call{
-		load: l, function: f, id: l.run.nextCall(), then: then,
-		exec: arrival.Draw(f.model.Exec, f.exec), overhead: arrival.Draw(f.model.Overhead, f.overhead),
-		row: measure.Call{
-			Phase: p.Name, Record: p.Record, Seq: int64(len(l.calls)), Function: name,
-			TID: fmt.Sprintf("%s-%d", l.spec.Name, len(l.calls)), Intended: now, Sent: now,
-			Accepted: measure.Missing, Queued: measure.Missing, Dequeued: measure.Missing, SandboxReady: measure.Missing,
-			ExecStart: measure.Missing, ExecEnd: measure.Missing, Replied: measure.Missing, Received: measure.Missing,
-			Memory: measure.Missing, BytesOut: int64(len(f.Args)),
-		},
+	c := l.run.calls.add()
+	c.load, c.function, c.client = l, f, from
+	c.dispatch, c.exec = arrival.Draw(f.model.Dispatch, f.dispatch), arrival.Draw(f.model.Exec, f.exec)
+	c.finish, c.reply = arrival.Draw(f.model.Finish, f.finish), arrival.Draw(f.model.Reply, f.reply)
+	c.row = measure.Call{
+		Load: l.spec.Name, Phase: p.Name, Record: p.Record, Seq: l.sent, Function: name, Intended: now, Sent: now,
+		Accepted: measure.Missing, Queued: measure.Missing, Dequeued: measure.Missing, SandboxReady: measure.Missing,
+		ExecStart: measure.Missing, ExecEnd: measure.Missing, Replied: measure.Missing, Received: measure.Missing,
+		Memory: measure.Missing, BytesOut: int64(len(f.Args)),
 	}
-	l.calls = append(l.calls, measure.Call{})                                        // its place, in the order of the schedule
-	if then == nil && l.inFlight >= cmp.Or(l.spec.MaxInFlight, defaultMaxInFlight) { // a closed loop caps itself
+	l.sent++
+	if from == nil && l.inFlight >= cmp.Or(l.spec.MaxInFlight, defaultMaxInFlight) { // a closed loop caps itself
 		c.row.Sent, c.row.Status = measure.Missing, measure.Dropped
 		c.row.Error = fmt.Sprintf("%d calls were in flight, the most allowed", l.inFlight)
-		l.calls[c.row.Seq] = c.row
+		c.ended = true
+		if l.spec.OnSaturation == "abort" {
+			l.abort()
+		}
 		return
 	}
 	l.inFlight++
-	l.run.after(cmp.Or(l.spec.Timeout, f.Timeout+startAllowance), c.expire)
-	l.run.after(c.overhead/2, c.deliver)
-}
-
-func (c *call) time() int64 { return int64(c.load.run.now - c.load.began) }
-
-func (c *call) deliver() {
-	if c.ended {
-		return
-	}
-	r := c.load.run
-	c.node = r.nodes[0]
-	if r.router != nil {
-		if c.node = r.router.pick(c); c.node == nil {
-			c.refused("no worker is a member of the balancer")
-			return
-		}
-	}
-	c.row.Host = c.node.name
-	c.row.Accepted, c.row.Queued = c.time(), c.time()
-	c.node.calls[c.id] = c
-	c.node.handle(worker.Arrive{Invocation: c.id, Function: c.node.functions[c.function.Name]})
-}
-
-func (c *call) started(a worker.Action) {
-	c.running = true
-	c.row.ColdKind = a.Kind.String()
-	c.row.Dequeued = int64(a.Dequeued - c.load.began)
-	c.row.SandboxReady, c.row.ExecStart = c.time(), c.time()
-}
-
-func (c *call) executed(inTime bool) {
-	c.row.ExecEnd, c.row.Replied = c.time(), c.time()
-	c.row.Status, c.row.Memory = measure.OK, c.function.memory()
-	if !inTime {
-		c.row.Status, c.row.Memory = measure.Timeout, measure.Missing
-		c.row.Error = fmt.Sprintf("no reply within the function's timeout of %v", c.function.Timeout)
-		c.row.ExecEnd = measure.Missing
-	}
-	c.leave()
-	c.load.run.after(c.overhead-c.overhead/2, c.end)
-}
-
-func (c *call) refused(why string) {
-	c.row.Status, c.row.Error = measure.Refused, why
-	c.leave()
-	c.load.run.after(c.overhead-c.overhead/2, c.end)
-}
-
-// expire ends a call whose caller has waited long enough.
-func (c *call) expire() {
-	if c.ended {
-		return
-	}
-	if n := c.node; n != nil {
-		c.leave()
-		n.giveUp(c)
-	}
-	c.row.Status, c.row.Error = measure.Timeout, "the caller's deadline passed"
-	c.row.ExecEnd, c.row.Replied = measure.Missing, measure.Missing
-	c.end()
-}
-
-// leave takes the call from its node and from the balancer's count.
-func (c *call) leave() {
-	if r := c.load.run.router; r != nil && c.node != nil {
-		r.done(c)
-	}
-	c.node = nil
-}
-
-func (c *call) end() {
-	if c.ended {
-		return
-	}
-	c.ended = true
-	c.row.Received = c.time()
-	l := c.load
-	l.calls[c.row.Seq] = c.row
-	l.inFlight--
-	if c.then != nil {
-		c.then()
-	}
+	l.run.deadlinesOf(cmp.Or(l.spec.Timeout, f.Timeout+startAllowance)).add(c)
+	c.after(arrival.Draw(f.model.Request, f.request), callDelivered)
 }

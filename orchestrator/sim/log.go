@@ -16,7 +16,7 @@ type decisionLog struct {
 	line []byte
 }
 
-func newDecisionLog(w io.Writer) *decisionLog { return &decisionLog{w: bufio.NewWriter(w)} }
+func newDecisionLog(w io.Writer) *decisionLog { return &decisionLog{w: bufio.NewWriterSize(w, 1<<16)} }
 
 func (l *decisionLog) action(now time.Duration, who string, a worker.Action) {
 	b := l.begin(now, who, a.Op.String())

@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/ainur-faas/ainur/agent/keepalive"
-	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/stream"
@@ -17,43 +15,50 @@ import (
 type node struct {
 	run       *run
 	name      string
-	index     int
 	core      *worker.Worker
-	functions map[string]worker.FunctionID
-	specs     []*function // by FunctionID - 1
-	starts    []*rand.Rand
-	calls     map[worker.InvocationID]*call
-	boxes     map[worker.SandboxID]worker.InvocationID // what runs in it, 0 when nothing
+	functions []*function  // by FunctionID - 1
+	starts    []*rand.Rand // likewise
+	processor *processor
 	actions   []worker.Action
 	tick      time.Duration // planned; 0 when none
 }
 
-func newNode(r *run, index int, w spec.Worker, functions []*function) (*node, error) {
-	queuePolicy, err := queue.Builtin().Build(w.Queue.Name, w.Queue.Decode)
+func newNode(r *run, w spec.Worker, functions []*function, slowdown []float64) (*node, error) {
+	config, err := worker.Configured(w)
 	if err != nil {
 		return nil, err
 	}
-	keepAlive, err := keepalive.Builtin().Build(w.KeepAlive.Name, w.KeepAlive.Decode)
-	if err != nil {
-		return nil, err
-	}
-	n := &node{
-		run: r, name: w.Name, index: index,
-		core: worker.New(worker.Config{
-			MilliCPU: w.MilliCPU, Memory: int64(w.Memory), Queue: queuePolicy, KeepAlive: keepAlive,
-		}),
-		functions: map[string]worker.FunctionID{}, calls: map[worker.InvocationID]*call{}, boxes: map[worker.SandboxID]worker.InvocationID{},
-	}
+	n := &node{run: r, name: w.Name, functions: functions, core: worker.New(config)}
+	n.processor = &processor{node: n, slowdown: slowdown}
 	for _, f := range functions {
-		id, err := n.core.Register(worker.Function{Name: f.Name, MilliCPU: f.MilliCPU, Memory: int64(f.Memory)})
+		id, err := n.core.Register(worker.Function{Name: f.Name, MilliCPU: f.MilliCPU, Memory: int64(f.Memory), Timeout: f.Timeout})
 		if err != nil {
 			return nil, err
 		}
-		n.functions[f.Name] = id
-		n.specs = append(n.specs, f)
+		f.id = id // the same on every node, for all register the same functions in the same order
 		n.starts = append(n.starts, stream.New(r.seed, "sim", "start", w.Name, f.Name))
 	}
+	if every := n.core.Sampling(); every > 0 {
+		r.after(every, n, loadSampled, 0)
+	}
 	return n, nil
+}
+
+func (n *node) happen(what happening, id uint64) {
+	switch what {
+	case sandboxUp:
+		n.handle(worker.Up{Sandbox: worker.SandboxID(id)})
+	case sandboxRemoved:
+		n.handle(worker.Removed{Sandbox: worker.SandboxID(id)})
+	case loadSampled:
+		n.handle(worker.Load{MilliCPU: int64(n.core.Status().Running) * 1000})
+		n.run.after(n.core.Sampling(), n, loadSampled, 0)
+	case workerTicks:
+		if n.tick == n.run.now {
+			n.tick = 0
+			n.handle(worker.Tick{})
+		}
+	}
 }
 
 // handle gives ev to the scheduler and turns what it decides into events.
@@ -64,15 +69,16 @@ func (n *node) handle(ev worker.Event) {
 		n.run.log.action(now, n.name, a)
 		switch a.Op {
 		case worker.Start:
-			n.start(a)
+			c := n.run.calls.get(a.Invocation)
+			c.started(a)
+			n.processor.start(c)
 		case worker.Create:
-			took := arrival.Draw(n.specs[a.Function-1].model.Start, n.starts[a.Function-1])
-			n.run.after(took, func() { n.handle(worker.Up{Sandbox: a.Sandbox}) })
+			took := arrival.Draw(n.functions[a.Function-1].model.Start, n.starts[a.Function-1])
+			n.run.after(took, n, sandboxUp, uint64(a.Sandbox))
 		case worker.Remove:
-			n.run.after(0, func() { n.handle(worker.Removed{Sandbox: a.Sandbox}) })
+			n.run.after(0, n, sandboxRemoved, uint64(a.Sandbox))
 		case worker.Fail:
-			if c := n.calls[a.Invocation]; c != nil {
-				delete(n.calls, a.Invocation)
+			if c := n.run.calls.get(a.Invocation); c.id == a.Invocation && c.node == n {
 				c.refused(a.Why.String())
 			}
 		case worker.Refuse: // the prewarming was partial, as it would be live
@@ -80,37 +86,34 @@ func (n *node) handle(ev worker.Event) {
 	}
 	if at, ok := n.core.Deadline(); ok && at != n.tick {
 		n.tick = at
-		n.run.at(at, func() {
-			if n.tick == at {
-				n.tick = 0
-				n.handle(worker.Tick{})
-			}
-		})
+		n.run.at(at, n, workerTicks, 0)
 	}
 }
 
-// start runs a call for as long as it was drawn to take, or to its time limit.
-func (n *node) start(a worker.Action) {
-	c := n.calls[a.Invocation]
-	c.started(a)
-	took, inTime := c.exec, true
-	if limit := c.function.Timeout; limit > 0 && took > limit {
-		took, inTime = limit, false
+// executed ends the execution of c.
+func (n *node) executed(c *call) {
+	if n == nil { // its caller gave up, and its sandbox was ended
+		return
 	}
-	n.run.after(took, func() {
-		if c.node != n { // its caller gave up, and its sandbox was ended
-			return
-		}
-		delete(n.calls, a.Invocation)
-		c.executed(inTime)
-		n.handle(worker.Finished{Invocation: a.Invocation, Exec: took, Usable: inTime})
-	})
+	n.processor.end(c)
+	c.row.ExecEnd = c.time()
+	n.run.after(c.finish, c, callFinished, uint64(c.id))
+}
+
+// finished ends c on this worker.
+func (n *node) finished(c *call) {
+	if n == nil {
+		return
+	}
+	took := time.Duration(c.row.ExecEnd - c.row.ExecStart)
+	c.finished()
+	n.handle(worker.Finished{Invocation: c.id, Exec: took, Usable: !c.limited})
 }
 
 // giveUp ends a call whose deadline passed, wherever it is.
 func (n *node) giveUp(c *call) {
-	delete(n.calls, c.id)
 	if c.running {
+		n.processor.end(c)
 		n.handle(worker.Finished{Invocation: c.id})
 		return
 	}

@@ -54,6 +54,48 @@ func TestParity(t *testing.T) {
 	}
 }
 
+// Whatever the policies of the worker are, what the simulator and the Agent do is the same.
+func TestParityOfPolicies(t *testing.T) {
+	named := func(name, options string) spec.Named { return spec.Named{Name: name, Options: []byte(options)} }
+	times := `"bin": 20000000, "bins": 50, "least": 2, "spread": 0.5`
+	for name, w := range map[string]spec.Worker{
+		"cold_priority, lru":          {Queue: named("cold_priority", `{}`), Dispatch: named("lru", `{}`)},
+		"avail_scale, lfu":            {Queue: named("avail_scale", `{"ageing": 0.1}`), KeepAlive: named("lfu", `{}`)},
+		"rare, landlord":              {Queue: named("rare", `{"most_wait": 50000000}`), KeepAlive: named("landlord", `{}`)},
+		"eedf, gdsf, median":          {Queue: named("eedf", `{"unknown": 10000000}`), KeepAlive: named("gdsf", `{}`), Estimate: named("quantile", `{}`)},
+		"edf, size, regression":       {Queue: named("edf", `{"slack": 3, "admit": true}`), KeepAlive: named("size", `{}`), Estimate: named("regression", `{}`)},
+		"mqfq, histogram, back-fill":  {Queue: named("mqfq", `{"backfill": 2}`), KeepAlive: named("histogram", "{"+times+"}")},
+		"drr, both histograms":        {Queue: named("drr", `{}`), KeepAlive: named("histogram", "{"+times+"}"), Prewarm: named("histogram", "{"+times+"}")},
+		"none, little":                {Queue: named("none", `{}`), Prewarm: named("little", `{"headroom": 2}`)},
+		"bypass, overcommit, buffer":  {Queue: named("sjf", `{"bypass": 8000000}`), Concurrency: named("fixed", `{"overcommit": 1.5}`), FreeBuffer: 64 * spec.MiB},
+		"limits of functions, shed":   {Concurrency: named("fixed", `{"per_function": 1, "shed_target": 5000000}`), Prewarm: named("little", `{}`)},
+		"few at a time, a median too": {Concurrency: named("fixed", `{"invocations": 1}`), Estimate: named("quantile", `{"window": 3}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := parityPoint("fcfs")
+			ours := &p.Workers[0]
+			w.Name, w.MilliCPU, w.Memory = ours.Name, ours.MilliCPU, ours.Memory
+			if w.Queue.Name == "" {
+				w.Queue = ours.Queue
+			}
+			if w.KeepAlive.Name == "" {
+				w.KeepAlive = ours.KeepAlive
+			}
+			*ours = w
+			for seed := range uint64(3) {
+				simulated, _ := simulate(t, p, seed)
+				simulated = slices.DeleteFunc(simulated, func(d decision) bool { return d.What == "fail" }) // sandboxes do not see it
+				synctest.Test(t, func(t *testing.T) {
+					if diff := gocmp.Diff(simulated, perform(t, p, seed, startTimes(p, seed, simulated))); diff != "" {
+						t.Errorf("seed %d: decisions (-simulated +live):\n%s", seed, diff)
+					}
+				})
+			}
+		})
+	}
+}
+
 // decision is one line of a decision log. What an Agent does not tell, the
 // reason of a removal, is left out.
 type decision struct {
@@ -113,7 +155,7 @@ func simulate(t *testing.T, p *spec.Point, seed uint64) (log []decision, kinds m
 		t.Fatal(err)
 	}
 	var lines bytes.Buffer
-	if _, err := sim.Run(t.Context(), sim.Config{Point: p, Model: model, Seed: seed, Log: &lines}); err != nil {
+	if _, err := sim.Run(t.Context(), sim.Config{Point: p, Model: model, Seed: seed, Log: &lines, Record: ignore}); err != nil {
 		t.Fatal(err)
 	}
 	kinds = map[string]int{}

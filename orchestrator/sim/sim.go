@@ -8,8 +8,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ainur-faas/ainur/agent/worker"
@@ -19,28 +21,52 @@ import (
 	"github.com/ainur-faas/ainur/loadgen/measure"
 )
 
-// FunctionModel is how long things take for a function.
+// FunctionModel is how long the phases of a call take for a function, where nothing has to
+// be waited for (loadgen/measure has their names). From Dispatch to Finish the call
+// holds its sandbox and the CPU that the function asks for.
 type FunctionModel struct {
-	Exec  spec.Dist // in a sandbox
-	Start spec.Dist // to make a sandbox ready
-	// Overhead is the time of a call outside queue, start and execution: network
-	// and dispatch, half before and half after.
-	Overhead spec.Dist
+	Request  spec.Dist // to the queue of the agent
+	Start    spec.Dist // to make a sandbox ready
+	Dispatch spec.Dist // from a ready sandbox to user code
+	Exec     spec.Dist // user code
+	Finish   spec.Dist // from there to the agent's reply
+	Reply    spec.Dist // back to the load generator
 }
 
-// Model is the FunctionModel of each function by name.
-type Model map[string]FunctionModel
+// instant reports whether a call of a warm sandbox takes no time.
+func (m *FunctionModel) instant() bool {
+	return isZero(m.Request) && isZero(m.Dispatch) && isZero(m.Exec) && isZero(m.Finish) && isZero(m.Reply)
+}
+
+// Model is how long things take on a worker.
+type Model struct {
+	Functions map[string]FunctionModel // by name
+	// Slowdown is how many times as long as alone an execution takes where so many
+	// run on one worker: that of 1 first. More than it names get no more work done
+	// than the last. Without any, executions do not slow each other down.
+	Slowdown []float64
+}
+
+// Covers returns an error that names a function of the point that the model does not know.
+func (m *Model) Covers(p *spec.Point) error {
+	for _, f := range p.Functions {
+		if _, ok := m.Functions[f.Name]; !ok {
+			return fmt.Errorf("durations of function %q were not measured: there are those of %s", f.Name, strings.Join(slices.Sorted(maps.Keys(m.Functions)), ", "))
+		}
+	}
+	return nil
+}
 
 // Declared is the model that the functions' profiles make. A function without
 // one is an error that names it.
 func Declared(p *spec.Point) (Model, error) {
-	m := Model{}
+	m := Model{Functions: map[string]FunctionModel{}}
 	for _, f := range p.Functions {
 		if f.Profile == nil {
-			return nil, fmt.Errorf("function %q has no profile, so its durations are unknown: "+
+			return Model{}, fmt.Errorf("function %q has no profile, so its durations are unknown: "+
 				"write profile { warm = \"20ms\"  cold = \"200ms\" }, or give a finished run with --from", f.Name)
 		}
-		m[f.Name] = FunctionModel{Exec: f.Profile.Warm, Start: f.Profile.Cold}
+		m.Functions[f.Name] = FunctionModel{Exec: f.Profile.Warm, Start: f.Profile.Cold}
 	}
 	return m, nil
 }
@@ -55,15 +81,20 @@ type Config struct {
 	Seed   uint64 // of this repeat; the live run of the same seed has the same arrivals
 	Traces TraceReader
 	Log    io.Writer // receives the decision log, a line a decision
+	// Record receives each call once it has ended, in the order in which they were made,
+	// without Point, Repeat and TID. It must not keep it. Its error ends the simulation.
+	Record func(*measure.Call) error
 }
 
-// Result is the calls of each load by name, and when the last one ended, after the start.
+// Result is when the sending of each load by name ended, since the load began, and when the
+// last call ended.
 type Result struct {
-	Calls map[string][]measure.Call
-	Ended time.Duration
+	Stopped map[string]time.Duration
+	Ended   time.Duration
 }
 
 // Run simulates one repeat. It returns early with the cause when ctx ends.
+// Memory does not grow with the number of calls, but with that of those under way.
 func Run(ctx context.Context, c Config) (Result, error) {
 	r, err := newRun(c)
 	if err != nil {
@@ -79,13 +110,16 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		r.loads = append(r.loads, l)
 	}
 	for steps := 0; r.pending() && r.step(); steps++ {
+		if err := r.calls.record(c.Record); err != nil {
+			return Result{}, err
+		}
 		if steps%1024 == 0 && ctx.Err() != nil {
 			return Result{}, context.Cause(ctx)
 		}
 	}
-	result := Result{Calls: map[string][]measure.Call{}, Ended: r.now - began}
+	result := Result{Stopped: map[string]time.Duration{}, Ended: r.now - began}
 	for _, l := range r.loads {
-		result.Calls[l.spec.Name] = l.calls
+		result.Stopped[l.spec.Name] = l.stopped
 	}
 	return result, r.log.flush()
 }
@@ -93,9 +127,10 @@ func Run(ctx context.Context, c Config) (Result, error) {
 // function is a spec.Function with its model.
 type function struct {
 	spec.Function
-	model    FunctionModel
-	exec     *rand.Rand
-	overhead *rand.Rand
+	id    worker.FunctionID // on every node
+	model FunctionModel
+
+	request, dispatch, exec, finish, reply *rand.Rand
 }
 
 // memory is what a sandbox uses after a call, measure.Missing when the profile does not say.
@@ -114,32 +149,40 @@ type run struct {
 	nodes     []*node
 	router    *router // nil: everything goes to the only node
 	loads     []*load
-	lastCall  worker.InvocationID
+	calls     calls
+	deadlines map[time.Duration]*deadlines // by time limit
 	log       *decisionLog
 }
 
-func (r *run) nextCall() worker.InvocationID {
-	r.lastCall++
-	return r.lastCall
+func (r *run) deadlinesOf(limit time.Duration) *deadlines {
+	d := r.deadlines[limit]
+	if d == nil {
+		d = &deadlines{run: r, limit: limit}
+		r.deadlines[limit] = d
+	}
+	return d
 }
 
 func newRun(c Config) (*run, error) {
-	r := &run{seed: c.Seed, functions: map[string]*function{}, log: newDecisionLog(c.Log)}
+	if err := c.Model.Covers(c.Point); err != nil {
+		return nil, err
+	}
+	r := &run{
+		seed: c.Seed, functions: map[string]*function{}, calls: calls{first: 1, next: 1},
+		deadlines: map[time.Duration]*deadlines{}, log: newDecisionLog(c.Log),
+	}
 	functions := make([]*function, 0, len(c.Point.Functions))
 	for _, f := range c.Point.Functions {
-		model, ok := c.Model[f.Name]
-		if !ok {
-			return nil, fmt.Errorf("function %q has no model", f.Name)
-		}
+		chance := func(phase string) *rand.Rand { return stream.New(c.Seed, "sim", phase, f.Name) }
 		fn := &function{
-			Function: f, model: model,
-			exec: stream.New(c.Seed, "sim", "exec", f.Name), overhead: stream.New(c.Seed, "sim", "overhead", f.Name),
+			Function: f, model: c.Model.Functions[f.Name],
+			request: chance("request"), dispatch: chance("dispatch"), exec: chance("exec"), finish: chance("finish"), reply: chance("reply"),
 		}
 		r.functions[f.Name] = fn
 		functions = append(functions, fn)
 	}
-	for i, w := range c.Point.Workers {
-		n, err := newNode(r, i, w, functions)
+	for _, w := range c.Point.Workers {
+		n, err := newNode(r, w, functions, c.Model.Slowdown)
 		if err != nil {
 			return nil, fmt.Errorf("worker %s: %w", w.Name, err)
 		}
@@ -172,7 +215,7 @@ func (r *run) prewarm(p *spec.Point) {
 		for i, n := range r.nodes {
 			count := (f.Prewarm + len(r.nodes) - 1 - i) / len(r.nodes)
 			if count > 0 {
-				n.handle(worker.Prewarm{Function: n.functions[f.Name], Count: count})
+				n.handle(worker.Prewarm{Function: r.functions[f.Name].id, Count: count})
 			}
 		}
 	}

@@ -2,8 +2,11 @@ package sim_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,18 +36,31 @@ func point(cores int64, rate float64, duration time.Duration) *spec.Point {
 	}
 }
 
-func run(t testing.TB, p *spec.Point, m sim.Model, seed uint64) (calls []measure.Call, log string) {
+// runner is a test, a benchmark or a case of a property.
+type runner interface {
+	Helper()
+	Context() context.Context
+	Fatal(args ...any)
+}
+
+func run(t runner, p *spec.Point, m sim.Model, seed uint64) (calls []measure.Call, log string) {
 	t.Helper()
 	var b bytes.Buffer
-	got, err := sim.Run(t.Context(), sim.Config{Point: p, Model: m, Seed: seed, Log: &b})
-	if err != nil {
+	if _, err := sim.Run(t.Context(), sim.Config{Point: p, Model: m, Seed: seed, Log: &b, Record: func(c *measure.Call) error {
+		calls = append(calls, *c)
+		return nil
+	}}); err != nil {
 		t.Fatal(err)
-	}
-	for _, l := range p.Loads {
-		calls = append(calls, got.Calls[l.Name]...)
 	}
 	return calls, b.String()
 }
+
+// models is the model of one function.
+func models(name string, m sim.FunctionModel) sim.Model {
+	return sim.Model{Functions: map[string]sim.FunctionModel{name: m}}
+}
+
+func ignore(*measure.Call) error { return nil }
 
 func meanWait(calls []measure.Call) float64 {
 	var sum float64
@@ -68,7 +84,7 @@ func TestQueueingTheory(t *testing.T) {
 		"M/M/4 at 75 %": {4, 300, spec.Dist{Kind: "exponential", Mean: 10 * ms}, erlangC(4, 3) * 0.010 / (4 - 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls, _ := run(t, point(tt.cores, tt.rate, 1000*time.Second), sim.Model{"f": {Exec: tt.service}}, 7)
+			calls, _ := run(t, point(tt.cores, tt.rate, 1000*time.Second), models("f", sim.FunctionModel{Exec: tt.service}), 7)
 			if got := meanWait(calls); math.Abs(got/tt.want-1) > 0.06 {
 				t.Errorf("mean wait of %d calls is %.3f ms, theory says %.3f ms", len(calls), got*1e3, tt.want*1e3)
 			}
@@ -93,14 +109,15 @@ func busyPoint(seed uint64) (*spec.Point, sim.Model) {
 	p.Workers[0].KeepAlive = spec.Named{Name: "ttl", Options: []byte(`{"idle":5000000}`)}
 	p.Functions = nil
 	p.Loads[0].Mix = nil
-	m := sim.Model{}
+	m := sim.Model{Functions: map[string]sim.FunctionModel{}}
 	for i := range 3 {
 		name := fmt.Sprint("f", i)
 		p.Functions = append(p.Functions, spec.Function{Name: name, MilliCPU: 500 * int64(i+1), Memory: 64 * spec.MiB, Timeout: 60 * ms})
 		p.Loads[0].Mix = append(p.Loads[0].Mix, spec.Weight{Function: name, Weight: 1.0 / 3})
-		m[name] = sim.FunctionModel{
+		m.Functions[name] = sim.FunctionModel{
 			Exec: spec.Dist{Kind: "lognormal", Mean: 10 * ms, CV: 2}, Start: spec.Dist{Kind: "exponential", Mean: 30 * ms},
-			Overhead: spec.Dist{Kind: "uniform", Min: ms / 10, Max: ms},
+			Request: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2}, Reply: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2},
+			Dispatch: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2}, Finish: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2},
 		}
 	}
 	p.Loads[0].Timeout = 200 * ms
@@ -159,10 +176,10 @@ func TestEveryStatusCanHappen(t *testing.T) {
 
 // Names do not matter, and nor does the unit of time.
 func TestScale(t *testing.T) {
-	p, m := point(2, 100, 10*time.Second), sim.Model{"f": {Exec: spec.Dist{Mean: 15 * ms}, Start: spec.Dist{Mean: 100 * ms}}}
+	p, m := point(2, 100, 10*time.Second), models("f", sim.FunctionModel{Exec: spec.Dist{Mean: 15 * ms}, Start: spec.Dist{Mean: 100 * ms}})
 	calls, _ := run(t, p, m, 3)
 	slow := point(2, 10, 100*time.Second)
-	scaled, _ := run(t, slow, sim.Model{"f": {Exec: spec.Dist{Mean: 150 * ms}, Start: spec.Dist{Mean: 1000 * ms}}}, 3)
+	scaled, _ := run(t, slow, models("f", sim.FunctionModel{Exec: spec.Dist{Mean: 150 * ms}, Start: spec.Dist{Mean: 1000 * ms}}), 3)
 	if len(calls) != len(scaled) {
 		t.Fatalf("%d and %d calls", len(calls), len(scaled))
 	}
@@ -176,7 +193,7 @@ func TestScale(t *testing.T) {
 func TestClosedLoop(t *testing.T) {
 	p := point(1, 1, 10*time.Second)
 	p.Loads[0].Phases[0].Arrival = spec.Arrival{Model: "closed", Clients: 3, Think: spec.Dist{Mean: 10 * ms}}
-	calls, _ := run(t, p, sim.Model{"f": {Exec: spec.Dist{Mean: 10 * ms}}}, 1)
+	calls, _ := run(t, p, models("f", sim.FunctionModel{Exec: spec.Dist{Mean: 10 * ms}}), 1)
 	// Three clients saturate one core: it is busy but for the first think time.
 	if n := len(calls); n < 997 || n > 1002 {
 		t.Errorf("%d calls in 10 s, want about 999", n)
@@ -184,7 +201,7 @@ func TestClosedLoop(t *testing.T) {
 	if _, err := sim.Run(t.Context(), sim.Config{Point: func() *spec.Point {
 		p.Loads[0].Phases[0].Arrival.Think = spec.Dist{}
 		return p
-	}(), Model: sim.Model{"f": {}}, Log: &bytes.Buffer{}}); err == nil || !strings.Contains(err.Error(), "for ever") {
+	}(), Model: models("f", sim.FunctionModel{}), Log: &bytes.Buffer{}, Record: ignore}); err == nil || !strings.Contains(err.Error(), "for ever") {
 		t.Errorf("a loop that takes no time: %v", err)
 	}
 }
@@ -197,11 +214,99 @@ func TestNoProfile(t *testing.T) {
 }
 
 func BenchmarkRun(b *testing.B) {
-	p, m := point(8, 700, 20*time.Second), sim.Model{"f": {Exec: spec.Dist{Kind: "exponential", Mean: 10 * ms}}}
+	p, m := point(8, 700, 20*time.Second), models("f", sim.FunctionModel{Exec: spec.Dist{Kind: "exponential", Mean: 10 * ms}})
 	var n int
 	for b.Loop() {
 		calls, _ := run(b, p, m, 1)
 		n += len(calls)
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "calls/s")
+}
+
+// Of a run that is four times as long nothing more is kept.
+func TestMemoryDoesNotGrow(t *testing.T) {
+	p, m := sim.AzureLike(50, 2, 200_000)
+	var heap []uint64
+	n := 0
+	if _, err := sim.Run(t.Context(), sim.Config{Point: p, Model: m, Seed: 1, Log: io.Discard, Record: func(*measure.Call) error {
+		if n++; n%50_000 == 0 {
+			var s runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&s)
+			heap = append(heap, s.HeapAlloc)
+		}
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(heap) < 3 || heap[len(heap)-1] > heap[0]+heap[0]/2 {
+		t.Errorf("bytes in use after each 50 000 calls: %d", heap)
+	}
+}
+
+func BenchmarkAzure(b *testing.B) {
+	for _, workers := range []int{1, 100} {
+		b.Run(fmt.Sprint("workers=", workers), func(b *testing.B) {
+			p, m := sim.AzureLike(200, workers, 500_000)
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := sim.Run(b.Context(), sim.Config{Point: p, Model: m, Seed: 1, Log: io.Discard, Record: func(*measure.Call) error {
+					n++
+					return nil
+				}}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "calls/s")
+		})
+	}
+}
+
+// Executions that share one core take E[S]/(1-rho) on average, whatever their distribution: M/G/1
+// processor sharing (L. Kleinrock, Queueing Systems volume 2, 1976, section 4.4).
+func TestProcessorSharing(t *testing.T) {
+	for name, service := range map[string]spec.Dist{
+		"exponential": {Kind: "exponential", Mean: 10 * ms}, "constant": {Mean: 10 * ms}, "lognormal": {Kind: "lognormal", Mean: 10 * ms, CV: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := models("f", sim.FunctionModel{Exec: service})
+			m.Slowdown = []float64{1}
+			calls, _ := run(t, point(500, 70, 1000*time.Second), m, 7)
+			var sum float64
+			for i := range calls {
+				if calls[i].Dequeued != calls[i].Queued {
+					t.Fatalf("call %d waited for a place", i)
+				}
+				sum += float64(calls[i].Exec())
+			}
+			if got, want := sum/float64(len(calls)), float64(10*ms)/(1-0.7); math.Abs(got/want-1) > 0.06 {
+				t.Errorf("mean of %d executions is %.2f ms, theory says %.2f ms", len(calls), got/1e6, want/1e6)
+			}
+		})
+	}
+}
+
+// Work is conserved: executions that all begin at once end when they would one after the other, and a
+// curve that is half as good takes twice as long.
+func TestSlowdown(t *testing.T) {
+	p := point(4, 0, time.Second)
+	p.Loads[0].Phases[0].Arrival = spec.Arrival{Model: "closed", Clients: 4, Think: spec.Dist{Mean: 600 * ms}}
+	for _, tt := range []struct {
+		slowdown []float64
+		want     time.Duration
+	}{{nil, 10 * ms}, {[]float64{1, 1, 1, 1}, 10 * ms}, {[]float64{1}, 40 * ms}, {[]float64{1, 1}, 20 * ms}, {[]float64{1, 1.5, 2, 2.5}, 25 * ms}} {
+		m := models("f", sim.FunctionModel{Exec: spec.Dist{Mean: 10 * ms}, Dispatch: spec.Dist{Mean: ms}, Finish: spec.Dist{Mean: 2 * ms}})
+		m.Slowdown = tt.slowdown
+		calls, _ := run(t, p, m, 1)
+		if len(calls) != 4 {
+			t.Fatalf("%d calls", len(calls))
+		}
+		for i := range calls {
+			c := &calls[i]
+			if c.Exec() != int64(tt.want) || c.ExecStart-c.SandboxReady != int64(ms) || c.Replied-c.ExecEnd != int64(2*ms) {
+				t.Errorf("slowdown %v: executed for %v, want %v", tt.slowdown, time.Duration(c.Exec()), tt.want)
+			}
+		}
+	}
 }

@@ -13,13 +13,12 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"golang.org/x/sys/unix"
 
 	"github.com/ainur-faas/ainur/agent/image"
 	"github.com/ainur-faas/ainur/agent/shim"
@@ -31,6 +30,7 @@ type BuildOptions struct {
 	Function     spec.Function // its runtime and source
 	Base         string        // reference, as Pull takes it; "" is scratch
 	Requirements string        // a file for pip; "" for none
+	Compile      Compiler      // of a function in Python
 	// Note is told what the image goes without, and why; nil drops it.
 	Note func(string)
 }
@@ -65,7 +65,7 @@ func (s *Store) Build(ctx context.Context, o BuildOptions) (digest string, err e
 		if o.Requirements != "" {
 			return "", fmt.Errorf("requirements are of runtime python3, not %s", o.Function.Runtime)
 		}
-		return s.add(Derive(base, func(c *v1.Config) {
+		return s.add(Here)(Derive(base, func(c *v1.Config) {
 			c.Entrypoint, c.Cmd = []string{path.Join(shim.InsideCode, shim.Executable)}, nil
 			c.Env = append(c.Env, "AINUR_CODE="+shim.InsideCode)
 		}, code))
@@ -88,7 +88,7 @@ func (s *Store) Build(ctx context.Context, o BuildOptions) (digest string, err e
 	if code, err = s.compile(ctx, o, baseDigest, code); err != nil {
 		return "", err
 	}
-	return s.add(Derive(base, func(c *v1.Config) {
+	return s.add(Here)(Derive(base, func(c *v1.Config) {
 		c.Entrypoint, c.Cmd, c.Env = []string{"python3", "-u", shim.InsideShim}, nil, append(c.Env, "AINUR_CODE="+shim.InsideCode)
 	}, own, code))
 }
@@ -104,7 +104,7 @@ func (s *Store) WithPackages(ctx context.Context, digest, requirements string) (
 	if err != nil {
 		return "", err
 	}
-	return s.add(Derive(base, func(c *v1.Config) { c.Env = append(c.Env, "PYTHONPATH="+insidePackages) }, packages))
+	return s.add(Here)(Derive(base, func(c *v1.Config) { c.Env = append(c.Env, "PYTHONPATH="+insidePackages) }, packages))
 }
 
 // Derive is a base with another configuration and these layers on top.
@@ -234,9 +234,11 @@ func (s *Store) install(ctx context.Context, requirements, base string) ([]byte,
 	}
 	defer os.RemoveAll(dir)
 	args := []string{"-m", "pip", "install", "--quiet", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--target", dir, "-r", requirements}
-	if version := s.pythonOf(ctx, base); version != "" {
-		args = append(args, "--python-version", version, "--only-binary=:all:")
+	version, err := s.pythonOf(base)
+	if err != nil {
+		return nil, err
 	}
+	args = append(args, "--python-version", version, "--only-binary=:all:")
 	cmd := exec.CommandContext(ctx, "python3", args...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -253,28 +255,56 @@ func (s *Store) install(ctx context.Context, requirements, base string) ([]byte,
 	return Folder(dir, strings.TrimPrefix(insidePackages, "/"))
 }
 
-// pythonOf is the version of the Python in an image, such as "3.11", or "" when that
-// cannot be seen here.
-func (s *Store) pythonOf(ctx context.Context, digest string) string {
-	root, err := s.Unpack(ctx, digest)
+// interpreter is a Python in a layer, with its version.
+var interpreter = regexp.MustCompile(`^(?:\./)?(?:usr/)?(?:local/)?bin/python(3\.[0-9]+)$`)
+
+// pythonOf is the version of the Python in an image, such as "3.11": that of the highest
+// layer which has one.
+func (s *Store) pythonOf(digest string) (string, error) {
+	image, err := s.Image(digest)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	python := root.Program("python3")
-	for _, layer := range root.Layers { // it is a link to python3.11, or beside it
-		found, _ := filepath.Glob(filepath.Join(layer, filepath.Dir(python), "python3.[0-9]*")) // the pattern is ours
-		for _, f := range found {
-			if version := strings.TrimPrefix(filepath.Base(f), "python"); !strings.Contains(version, "-") {
-				return version
-			}
+	layers, err := image.Layers()
+	if err != nil {
+		return "", err
+	}
+	for _, layer := range slices.Backward(layers) {
+		version, err := pythonIn(layer)
+		if version != "" || err != nil {
+			return version, err
 		}
 	}
-	return ""
+	return "", fmt.Errorf("image %s has no python3 in %s that packages could be for", digest, Path)
 }
+
+func pythonIn(layer v1.Layer) (version string, err error) {
+	content, err := layer.Uncompressed()
+	if err != nil {
+		return "", err
+	}
+	defer content.Close()
+	for r := tar.NewReader(&bounded{r: content, left: MaxBlob}); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if found := interpreter.FindStringSubmatch(h.Name); found != nil {
+			return found[1], nil
+		}
+	}
+}
+
+// Compiler compiles the Python files in a folder with the Python of an image, for where
+// an image has its code: by their paths there, without the files that cannot be compiled.
+type Compiler func(ctx context.Context, image, code string) (map[string][]byte, error)
 
 // compile adds Python's bytecode to the layer of code, made by the Python of the base.
 func (s *Store) compile(ctx context.Context, o BuildOptions, base string, code []byte) (_ []byte, err error) {
-	if os.Getuid() != 0 {
+	if os.Getuid() != 0 || o.Compile == nil {
 		o.Note("the image has no bytecode of the function, which takes root to make: its sandboxes start a little slower")
 		return code, nil
 	}
@@ -282,43 +312,32 @@ func (s *Store) compile(ctx context.Context, o BuildOptions, base string, code [
 	if err != nil {
 		return nil, err
 	}
+	if root.Program("python3") == "" {
+		return nil, fmt.Errorf("the base %s has no python3 in %s", o.Base, Path)
+	}
 	dir, err := os.MkdirTemp("", "ainur-compile-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	for _, sub := range []string{"top", "merged"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+	if err := unpackTar(ctx, code, dir); err != nil {
+		return nil, err
+	}
+	made, err := o.Compile(ctx, base, filepath.Join(dir, shim.InsideCode))
+	if err != nil {
+		o.Note(fmt.Sprintf("the image has no bytecode of the function: %v", err))
+		return code, nil
+	}
+	for name, content := range made {
+		if !filepath.IsLocal(name) || path.Base(path.Dir(name)) != "__pycache__" {
+			return nil, fmt.Errorf("the Python of the base %s says that it made %q: it is none to trust", o.Base, name)
+		}
+		file := filepath.Join(dir, shim.InsideCode, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o644)); err != nil {
 			return nil, err
 		}
 	}
-	if err := unpackTar(ctx, code, filepath.Join(dir, "top")); err != nil {
-		return nil, err
-	}
-	lower := slices.Clone(root.Layers)
-	slices.Reverse(lower)
-	merged := filepath.Join(dir, "merged")
-	if err := unix.Mount("overlay", merged, "overlay", unix.MS_NOSUID|unix.MS_NODEV, "lowerdir="+strings.Join(append([]string{filepath.Join(dir, "top")}, lower...), ":")); err != nil {
-		return nil, fmt.Errorf("mount the base: %w", err)
-	}
-	defer func() { err = errors.Join(err, unix.Unmount(merged, unix.MNT_DETACH)) }()
-	// What is mounted is read only, as in a sandbox: the bytecode goes to the folder that is bound over the code.
-	inside := filepath.Join(merged, shim.InsideCode)
-	if err := unix.Mount(filepath.Join(dir, "top", shim.InsideCode), inside, "", unix.MS_BIND, ""); err != nil {
-		return nil, fmt.Errorf("mount the code: %w", err)
-	}
-	defer func() { err = errors.Join(err, unix.Unmount(inside, unix.MNT_DETACH)) }()
-	python := root.Program("python3")
-	if python == "" {
-		return nil, fmt.Errorf("the base %s has no python3 in %s", o.Base, Path)
-	}
-	cmd := exec.CommandContext(ctx, python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", shim.InsideCode)
-	cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{"PATH=" + Path}, "/", &syscall.SysProcAttr{Chroot: merged}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		o.Note(fmt.Sprintf("the image has no bytecode of the function: %v: %s", err, bytes.TrimSpace(out)))
-		return code, nil
-	}
-	return Folder(filepath.Join(dir, "top"), "")
+	return Folder(dir, "")
 }
 
 // unpackTar writes a tar of ours below dir.

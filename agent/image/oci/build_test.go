@@ -5,9 +5,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/ainur-faas/ainur/agent/image/bytecode"
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/image/ocitest"
 	"github.com/ainur-faas/ainur/agent/testenv"
@@ -30,7 +32,7 @@ func TestBuildPython(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(code, "helper.py"), []byte("x = 1\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return must(store.Build(t.Context(), oci.BuildOptions{Base: base, Function: spec.Function{Runtime: "python3", Source: code}, Note: func(text string) { t.Error(text) }}))(t)
+		return must(store.Build(t.Context(), oci.BuildOptions{Base: base, Compile: bytecode.Compiler(store), Function: spec.Function{Runtime: "python3", Source: code}, Note: func(text string) { t.Error(text) }}))(t)
 	}
 	digest := build()
 	if again := build(); again != digest {
@@ -141,6 +143,34 @@ func TestBuildWithoutIndex(t *testing.T) {
 		Function: spec.Function{Runtime: "python3", Source: source(t, "main.py", "def main(args): pass\n")},
 	})
 	if err == nil || !strings.Contains(err.Error(), "from http://127.0.0.1:1/simple") || !strings.Contains(err.Error(), "PIP_INDEX_URL") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Who made a base has no more of this host than a function has, while its Python compiles.
+func TestBuildWithHostileBase(t *testing.T) {
+	store, base := ocitest.Python(t)
+	marker := filepath.Join(t.TempDir(), "was-here")
+	evil := must(store.Image(base))(t)
+	site := "import os\ntry:\n    open(" + strconv.Quote(marker) + ", 'w')\nexcept OSError:\n    pass\ntry:\n    os.kill(" + strconv.Itoa(os.Getpid()) + ", 10)\nexcept OSError:\n    pass\n"
+	layer := must(oci.Folder(source(t, "sitecustomize.py", site), "usr/lib/python3.11"))(t)
+	base = must(store.Add(must(oci.Append(evil, layer))(t)))(t)
+	if _, err := store.Build(t.Context(), oci.BuildOptions{
+		Base: base, Compile: bytecode.Compiler(store), Function: spec.Function{Runtime: "python3", Source: source(t, "main.py", "def main(args): pass\n")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(marker); err == nil {
+		t.Error("it wrote a file of this host")
+	}
+}
+
+// Packages are for the Python of the base, also where nobody may unpack it; without one they are for none.
+func TestPackagesWithoutPython(t *testing.T) {
+	s := open(t)
+	digest := must(s.Add(image(t, []file{text("etc/x", "")})))(t)
+	requirements := filepath.Join(source(t, "requirements.txt", "six\n"), "requirements.txt")
+	if _, err := s.WithPackages(t.Context(), digest, requirements); err == nil || !strings.Contains(err.Error(), "has no python3") {
 		t.Errorf("%v", err)
 	}
 }

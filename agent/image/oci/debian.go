@@ -62,7 +62,7 @@ func (s *Store) debian(ctx context.Context, suite string, packages []string) (di
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("mmdebstrap of %s with %s: %w\n%s", suite, strings.Join(packages, ", "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	image, err := onScratch(v1.Config{Env: []string{"PATH=" + Path}}, fileLayer(tar.Name()))
+	image, err := onScratch(Here, v1.Config{Env: []string{"PATH=" + Path}}, fileLayer(tar.Name()))
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,9 @@
 package oci
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,19 +26,72 @@ func (s *Store) Image(digest string) (v1.Image, error) {
 	return partial.CompressedToImage(stored)
 }
 
-// read is a blob as a whole: a manifest or a configuration.
+// maxRead bounds manifests and configurations, in bytes, as registries do.
+const maxRead = 4 << 20
+
+// read is a blob as a whole: a manifest or a configuration. It is ErrDigest when it is not
+// what its name says.
 func (s *Store) read(digest string) ([]byte, error) {
 	f, err := s.Open(digest)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	const most = 4 << 20 // what registries take
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(b) > most {
-		err = fmt.Errorf("blob %s is no manifest or configuration: it has over %d MiB", digest, most>>20)
+	b, err := io.ReadAll(io.LimitReader(f, maxRead+1))
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	if len(b) > maxRead {
+		return nil, fmt.Errorf("blob %s is no manifest or configuration: it has over %d MiB", digest, maxRead>>20)
+	}
+	if sum := sha256.Sum256(b); "sha256:"+hex.EncodeToString(sum[:]) != digest {
+		return nil, fmt.Errorf("blob %s: %w", digest, ErrDigest)
+	}
+	return b, nil
+}
+
+// Check returns why an image cannot be used: what is not there, or not as long as it must be,
+// or a manifest or configuration with another digest. Layers are not read.
+func (s *Store) Check(digest string) error {
+	image, err := s.Image(digest)
+	if err != nil {
+		return err
+	}
+	m, err := image.Manifest()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		errs = append(errs, s.checkSize(d.Digest.String(), d.Size))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err = image.ConfigFile()
+	return err
+}
+
+func (s *Store) checkSize(digest string, want int64) error {
+	f, err := s.Open(digest)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && info.Size() != want {
+		err = fmt.Errorf("blob %s has %d bytes, not %d", digest, info.Size(), want)
+	}
+	return err
+}
+
+// drop removes a blob that is not what its name says, so that it is brought again.
+func (s *Store) drop(digest string) error {
+	hex, err := parse(digest)
+	if err != nil {
+		return err
+	}
+	return os.Remove(s.blob(hex))
 }
 
 // stored is an image in a store, for partial.CompressedToImage.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -31,7 +32,15 @@ const MaxBlob = 16 << 30
 //	blobs/sha256/HEX   manifests, configurations and compressed layers
 //	images/HEX         an empty file for each image, by the digest of its manifest
 //	layers/HEX         unpacked layers, by the digest of their uncompressed tar
-type Store struct{ dir string }
+//	lock               who removes what no image needs holds it alone
+type Store struct {
+	dir string
+
+	mu     sync.Mutex
+	lock   *os.File // nil until it is needed
+	shared bool     // lock is held, shared with other processes
+	held   int      // how often in this process
+}
 
 // Open returns the store in dir, which is made when the first image is added.
 func Open(dir string) *Store { return &Store{dir: dir} }
@@ -84,11 +93,20 @@ func (s *Store) Missing(digests []string) []string {
 // ErrDigest is content that is not what its digest says.
 var ErrDigest = errors.New("the content has another digest")
 
-// Put adds a blob. It reads all of content, unless the blob is there.
+// Put adds a blob. It reads all of content, unless the blob is there. One as
+// small as a manifest or a configuration may be is replaced when it is broken.
 func (s *Store) Put(digest string, content io.Reader) error {
 	want, err := parse(digest)
-	if err != nil || s.Has(digest) {
+	if err != nil {
 		return err
+	}
+	release, err := s.hold()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := s.read(digest); err == nil || s.Has(digest) && !errors.Is(err, ErrDigest) {
+		return nil
 	}
 	return atomicfile.Write(s.blob(want), 0o644, func(w io.Writer) error {
 		sum := sha256.New()
@@ -122,6 +140,11 @@ func (s *Store) Open(digest string) (*os.File, error) {
 // Add puts an image there, of which blobs that are there are not read, and
 // returns the digest of its manifest.
 func (s *Store) Add(image v1.Image) (digest string, err error) {
+	release, err := s.hold()
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	digest, err = s.AddBlobs(image)
 	if err != nil {
 		return "", err
@@ -132,6 +155,11 @@ func (s *Store) Add(image v1.Image) (digest string, err error) {
 // AddBlobs is Add for what is no image of the user's: it is not listed, and goes
 // when images are removed.
 func (s *Store) AddBlobs(image v1.Image) (digest string, err error) {
+	release, err := s.hold()
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	manifest, err := image.Digest()
 	if err != nil {
 		return "", err
@@ -151,6 +179,9 @@ func (s *Store) AddBlobs(image v1.Image) (digest string, err error) {
 	}
 	for hash, raw := range map[v1.Hash]func() ([]byte, error){config: image.RawConfigFile, manifest: image.RawManifest} {
 		b, err := raw()
+		if err == nil && len(b) > maxRead {
+			err = fmt.Errorf("the manifest or the configuration of image %s has over %d MiB", manifest, maxRead>>20)
+		}
 		if err != nil {
 			return "", err
 		}
@@ -163,8 +194,17 @@ func (s *Store) AddBlobs(image v1.Image) (digest string, err error) {
 
 func (s *Store) addLayer(layer v1.Layer) error {
 	digest, err := layer.Digest()
-	if err != nil || s.Has(digest.String()) {
+	if err != nil {
 		return err
+	}
+	if s.Has(digest.String()) {
+		size, err := layer.Size()
+		if err != nil || s.checkSize(digest.String(), size) == nil {
+			return err
+		}
+		if err := s.drop(digest.String()); err != nil {
+			return err
+		}
 	}
 	content, err := layer.Compressed()
 	if err != nil {
@@ -183,14 +223,13 @@ func (s *Store) mark(digest string) error {
 }
 
 // Adopt makes known as an image what was Put there blob by blob. It is an error
-// when one lacks.
+// when one lacks, or when this host cannot run it.
 func (s *Store) Adopt(digest string) error {
-	blobs, err := s.Blobs(digest)
-	if err != nil {
+	if err := s.Check(digest); err != nil {
 		return err
 	}
-	if missing := s.Missing(blobs); len(missing) > 0 {
-		return fmt.Errorf("image %s lacks blobs: %s", digest, strings.Join(missing, ", "))
+	if err := s.fits(digest, Here); err != nil {
+		return err
 	}
 	return s.mark(digest)
 }

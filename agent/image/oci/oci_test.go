@@ -5,14 +5,16 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -25,6 +27,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/image/ocitest"
 	"github.com/ainur-faas/ainur/agent/testenv"
+	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
 func open(t *testing.T) *oci.Store {
@@ -165,71 +168,6 @@ func TestConcurrentAdd(t *testing.T) {
 	}
 }
 
-func TestUnpack(t *testing.T) {
-	testenv.Require(t, testenv.Root)
-	s := open(t)
-	lower := []file{text("a", "1"), text("dir/b", "2")}
-	one := must(s.Add(image(t, lower)))(t)
-	two := must(s.Add(image(t, lower, []file{text(".wh.a", ""), text("dir/.wh..wh..opq", ""), text("dir/c", "3")})))(t)
-	var all sync.WaitGroup
-	roots := make([]oci.Root, 8)
-	for i := range roots {
-		all.Go(func() {
-			root, err := s.Unpack(t.Context(), two)
-			if err != nil {
-				t.Error(err)
-			}
-			roots[i] = root
-		})
-	}
-	all.Wait()
-	for _, r := range roots {
-		if diff := cmp.Diff(roots[0].Layers, r.Layers); diff != "" {
-			t.Fatal(diff)
-		}
-	}
-	layers := roots[0].Layers
-	if shared := must(s.Unpack(t.Context(), one))(t).Layers; !slices.Equal(shared, layers[:1]) {
-		t.Errorf("the layer of both images is unpacked twice: %v, %v", shared, layers)
-	}
-	if info, err := os.Lstat(filepath.Join(layers[1], "a")); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		t.Errorf("what the second layer removes is %v, %v", info, err)
-	}
-	if b, err := os.ReadFile(filepath.Join(layers[1], "dir", "c")); string(b) != "3" {
-		t.Error(string(b), err)
-	}
-	if left := must(filepath.Glob(filepath.Join(filepath.Dir(layers[0]), ".new-*")))(t); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-}
-
-// TestUnpackHostile unpacks layers that try to write elsewhere.
-func TestUnpackHostile(t *testing.T) {
-	testenv.Require(t, testenv.Root)
-	outside := filepath.Join(t.TempDir(), "outside")
-	link := func(name, to string, kind byte) file {
-		return file{Header: tar.Header{Name: name, Linkname: to, Typeflag: kind, Mode: 0o777}}
-	}
-	for name, files := range map[string][]file{
-		"parent":             {text("../../../../../../../../.."+outside, "x")},
-		"absolute":           {text(outside, "x")},
-		"through a link":     {link("l", filepath.Dir(outside), tar.TypeSymlink), text("l/outside", "x")},
-		"through a relative": {link("l", "../../../../../../../../.."+filepath.Dir(outside), tar.TypeSymlink), text("l/outside", "x")},
-		"a link over itself": {link("l", filepath.Dir(outside), tar.TypeSymlink), text("l", "x"), text("l/outside", "x")},
-		"hard link":          {link("h", outside, tar.TypeLink), text("h", "x")},
-		"whiteout of parent": {text(".wh...", "")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := open(t)
-			root, err := s.Unpack(t.Context(), must(s.Add(image(t, files)))(t))
-			t.Log(root.Layers, err)
-			if _, err := os.Stat(outside); err == nil {
-				t.Error("it wrote outside")
-			}
-		})
-	}
-}
-
 func TestPull(t *testing.T) {
 	s, dir := open(t), t.TempDir()
 	made := image(t, []file{text("bin/sh", "#!")})
@@ -244,6 +182,11 @@ func TestPull(t *testing.T) {
 		if err := several.AppendImage(i); err != nil {
 			t.Fatal(err)
 		}
+	}
+	foreign := must(made.ConfigFile())(t).DeepCopy()
+	foreign.Architecture = "riscv64"
+	if err := must(layout.Write(at("other"), empty.Index))(t).AppendImage(must(mutate.ConfigFile(made, foreign))(t)); err != nil {
+		t.Fatal(err)
 	}
 	if err := tarball.WriteToFile(at("docker.tar"), must(name.NewTag("lab/x:1"))(t), made); err != nil {
 		t.Fatal(err)
@@ -286,6 +229,11 @@ func TestPull(t *testing.T) {
 		"oci-tar:" + at("nowhere"):             "no such file",
 		"deb:bookworm":                         "write deb:SUITE?include=PACKAGE,PACKAGE",
 		"deb:bookworm?include=a;reboot":        "write deb:",
+		"deb:--setup-hook=id?include=apt":      "write deb:",
+		"deb:bookworm?include=--hook,apt":      "write deb:",
+		"deb:bookworm?include=apt,":            "write deb:",
+		"deb:./x?include=apt":                  "write deb:",
+		"oci-dir:" + at("other"):               "the image is for linux/riscv64, and this host is linux/" + runtime.GOARCH,
 		"sha256:00":                            "is no digest",
 		"UPPER/case":                           "image \"UPPER/case\"",
 		"127.0.0.1:1/nothing/here:1":           "where there is no network, give oci-dir:PATH",
@@ -327,40 +275,109 @@ func TestDebian(t *testing.T) {
 	}
 }
 
-// FuzzUnpack unpacks hostile archives: nothing outside the layer's folder changes.
-func FuzzUnpack(f *testing.F) {
-	testenv.Require(f, testenv.Root)
-	f.Add("a/b", "c", byte(tar.TypeReg), "../x", byte(tar.TypeSymlink))
-	f.Add("l", "/etc", byte(tar.TypeSymlink), "l/passwd", byte(tar.TypeReg))
-	f.Add(".wh..wh..opq", "", byte(tar.TypeReg), ".wh.x", byte(tar.TypeReg))
-	f.Fuzz(func(t *testing.T, first, to string, kind byte, second string, other byte) {
-		if kind == tar.TypeBlock || kind == tar.TypeChar || other == tar.TypeBlock || other == tar.TypeChar {
-			return
-		}
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		for _, h := range []tar.Header{{Name: first, Linkname: to, Typeflag: kind, Mode: 0o755}, {Name: second, Linkname: to, Typeflag: other, Mode: 0o755}} {
-			if w.WriteHeader(&h) != nil {
-				return
+// What another process has unpacked stays until it has ended, and what lacks a part
+// can be removed.
+func TestRemoveInUse(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	s := open(t)
+	digest := must(s.Add(image(t, []file{text("a", "x")})))(t)
+	broken := must(s.Add(image(t, []file{text("b", "y")})))(t)
+	other := oci.Open(s.Dir()) // another process has its own file of the lock, as this has
+	root := must(other.Unpack(t.Context(), digest))(t)
+	own := must(other.Add(image(t, []file{text("d", "v")})))(t)
+	if err := other.Remove(own); !errors.Is(err, oci.ErrInUse) {
+		t.Errorf("the one who has it unpacked removes it: %v", err)
+	}
+	if err := s.Remove(digest); !errors.Is(err, oci.ErrInUse) {
+		t.Fatalf("removed: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(root.Layers[0], "a")); err != nil {
+		t.Error(err)
+	}
+	if left := must(s.List())(t); slices.Contains(left, digest) {
+		t.Errorf("it is listed: %v", left)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(s.Dir(), "blobs", "sha256", strings.TrimPrefix(broken, "sha256:"))); err != nil {
+		t.Fatal(err)
+	}
+	keep := must(s.Add(image(t, []file{text("c", "z")})))(t)
+	if err := s.Remove(broken); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(root.Layers[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its layer is there: %v", err)
+	}
+	if missing := s.Missing(must(s.Blobs(keep))(t)); len(missing) > 0 {
+		t.Errorf("another image lacks %v", missing)
+	}
+}
+
+// A blob that is not what its name says is found, and pulling the image again mends it.
+func TestBroken(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	made := image(t, []file{text("a", strings.Repeat("x", 1000))})
+	s := open(t)
+	digest := must(s.Add(made))(t)
+	for n, blob := range must(s.Blobs(digest))(t) {
+		path := filepath.Join(s.Dir(), "blobs", "sha256", strings.TrimPrefix(blob, "sha256:"))
+		whole := must(os.ReadFile(path))(t)
+		changed := slices.Clone(whole)
+		changed[len(changed)/2] ^= 1
+		for name, content := range map[string][]byte{"cut": whole[:len(whole)/2], "changed": changed, "missing": nil} {
+			err := os.WriteFile(path, content, 0o644)
+			if content == nil {
+				err = os.Remove(path)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Check(digest); (err == nil || !strings.Contains(err.Error(), blob)) && (n < 2 || name != "changed") {
+				t.Errorf("blob %d %s: %v", n, name, err)
+			}
+			if _, err := s.Unpack(t.Context(), digest); err == nil {
+				t.Errorf("blob %d %s: it is unpacked", n, name)
+			}
+			must(s.Add(made))(t)
+			if err := validate.Image(must(s.Image(digest))(t)); err != nil {
+				t.Errorf("blob %d %s: %v", n, name, err)
 			}
 		}
-		if w.Close() != nil {
-			return
+	}
+}
+
+// An image for other machines is taken when it is asked for, and not run here.
+func TestPullFor(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	s, dir := open(t), filepath.Join(t.TempDir(), "layout")
+	made := image(t, []file{text("a", "x")})
+	config := must(made.ConfigFile())(t).DeepCopy()
+	config.OS, config.Architecture = "linux", "riscv64"
+	foreign := must(mutate.ConfigFile(made, config))(t)
+	riscv := v1.Platform{OS: "linux", Architecture: "riscv64"}
+	if err := must(layout.Write(dir, empty.Index))(t).AppendImage(foreign, layout.WithPlatform(riscv)); err != nil {
+		t.Fatal(err)
+	}
+	both := "riscv64.*" + runtime.GOARCH + "|" + runtime.GOARCH + ".*riscv64"
+	refused := func(what string, err error) {
+		t.Helper()
+		if err == nil || !regexp.MustCompile(both).MatchString(err.Error()) {
+			t.Errorf("%s: %v", what, err)
 		}
-		dir := t.TempDir()
-		s := oci.Open(filepath.Join(dir, "store"))
-		layer := must(tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil }))(t)
-		digest, err := s.Add(must(mutate.AppendLayers(empty.Image, layer))(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = s.Unpack(t.Context(), digest)
-		for _, pattern := range []string{dir + "/*", dir + "/store/*"} {
-			for _, found := range must(filepath.Glob(pattern))(t) {
-				if !slices.Contains([]string{"store", "blobs", "images", "layers"}, filepath.Base(found)) {
-					t.Errorf("it wrote %s", found)
-				}
-			}
-		}
-	})
+	}
+	_, err := s.Pull(t.Context(), "oci-dir:"+dir)
+	refused("pull", err)
+	digest := must(s.PullFor(t.Context(), "oci-dir:"+dir, riscv))(t)
+	if again := must(s.Pull(t.Context(), digest))(t); again != digest {
+		t.Errorf("by its digest it is %s", again)
+	}
+	_, err = s.Unpack(t.Context(), digest)
+	refused("unpack", err)
+	refused("adopt", s.Adopt(digest))
+	_, err = s.PullFor(t.Context(), "deb:bookworm?include=apt", riscv)
+	refused("packages", err)
+	_, err = s.Build(t.Context(), oci.BuildOptions{Base: digest, Function: spec.Function{Runtime: "exec", Source: source(t, "function", "#!/bin/sh\n")}})
+	refused("build", err)
 }

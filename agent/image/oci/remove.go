@@ -3,10 +3,10 @@ package oci
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -15,11 +15,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// unusedFor is how long a blob or layer must have been there before Remove takes it
-// for one that no image wants: another process may be adding the image.
-const unusedFor = time.Minute
+// ErrInUse is that nothing is removed from disk because images are added, or sandboxes may
+// run on them, here or in another process.
+var ErrInUse = errors.New("images are in use")
 
-// Remove removes an image, and the blobs and layers that no other image has.
+// Remove removes an image, and the blobs and layers that no other image has. With
+// ErrInUse it is no longer listed, and what it has on disk goes when an image is removed later.
 func (s *Store) Remove(digest string) error {
 	hex, err := parse(digest)
 	if err != nil {
@@ -28,7 +29,7 @@ func (s *Store) Remove(digest string) error {
 	if err := os.Remove(filepath.Join(s.dir, "images", hex)); err != nil {
 		return err
 	}
-	return s.prune()
+	return s.alone(s.prune)
 }
 
 func (s *Store) prune() error {
@@ -38,23 +39,15 @@ func (s *Store) prune() error {
 	}
 	wanted := map[string]bool{} // by hex digits
 	for _, digest := range images {
-		image, err := s.Image(digest)
-		if err != nil {
+		blobs, layers, err := s.parts(digest)
+		if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
 			return err
 		}
-		blobs, err := s.Blobs(digest)
 		if err != nil {
-			return err
+			continue // its manifest or configuration is none or not there: it can be of no use
 		}
-		config, err := image.ConfigFile()
-		if err != nil {
-			return err
-		}
-		for _, b := range blobs {
+		for _, b := range append(blobs, layers...) {
 			wanted[strings.TrimPrefix(b, "sha256:")] = true
-		}
-		for _, d := range config.RootFS.DiffIDs {
-			wanted[d.Hex] = true
 		}
 	}
 	var errs []error
@@ -64,14 +57,29 @@ func (s *Store) prune() error {
 			errs = append(errs, err)
 		}
 		for _, e := range entries {
-			info, err := e.Info()
-			if err != nil || wanted[e.Name()] || time.Since(info.ModTime()) < unusedFor && folder != "layers" {
-				continue // gone, wanted, or new
+			if !wanted[e.Name()] {
+				errs = append(errs, os.RemoveAll(filepath.Join(s.dir, folder, e.Name())))
 			}
-			errs = append(errs, os.RemoveAll(filepath.Join(s.dir, folder, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// parts are the digests of the blobs of an image, and of its layers unpacked.
+func (s *Store) parts(digest string) (blobs, layers []string, err error) {
+	image, err := s.Image(digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range config.RootFS.DiffIDs {
+		layers = append(layers, d.String())
+	}
+	blobs, err = s.Blobs(digest)
+	return blobs, layers, err
 }
 
 // Export writes an image to oci-dir:PATH, which must not be there or is an image
@@ -95,7 +103,11 @@ func (s *Store) Export(digest, to string) error {
 		if err != nil {
 			return err
 		}
-		return p.ReplaceImage(image, match.Digests(hash), layout.WithPlatform(platform))
+		of, err := platformOf(image)
+		if err != nil {
+			return err
+		}
+		return p.ReplaceImage(image, match.Digests(hash), layout.WithPlatform(of))
 	case "oci-tar":
 		tag, err := name.NewTag("ainur/" + digest[len("sha256:"):][:12])
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -55,6 +56,70 @@ func FindHost() (h Host, err error) {
 	}
 	return h, nil
 }
+
+// private is what nobody but root reads on a host. Sandboxes have user 0, without
+// capabilities, but still the owner of such files.
+var private = []string{
+	"/root", "/var/lib/ainur", "/etc/ssl/private", "/etc/ssh/ssh_host_*_key", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-",
+	"/etc/sudoers", "/etc/sudoers.d",
+}
+
+// Masks are what sandboxes on the files of a host do not see.
+type Masks struct {
+	Folders []string // an empty filesystem is mounted over each
+	Files   []string // they cannot be read
+	Keep    []string // in Folders, and seen all the same: the interpreter
+}
+
+// Masks are what is private on this host, and the agent's folder dir, in which are the
+// sockets of others; "" is none.
+func (h Host) Masks(dir string) (m Masks, err error) {
+	for _, pattern := range private {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return m, err
+		}
+		for _, name := range found {
+			info, err := os.Lstat(name)
+			switch {
+			case err != nil || !h.shows(name):
+			case info.IsDir():
+				m.Folders = append(m.Folders, name)
+			case info.Mode().IsRegular():
+				m.Files = append(m.Files, name)
+			}
+		}
+	}
+	if dir != "" {
+		if dir, err = filepath.Abs(dir); err == nil {
+			dir, err = filepath.EvalSymlinks(dir)
+		}
+		if err != nil {
+			return m, err
+		}
+		if h.shows(dir) && !m.hides(dir) {
+			m.Folders = append(m.Folders, dir)
+		}
+	}
+	for _, folder := range shim.PythonFolders() {
+		if m.hides(folder) {
+			m.Keep = append(m.Keep, folder)
+		}
+	}
+	return m, nil
+}
+
+// hides reports whether something is in one of the folders.
+func (m Masks) hides(name string) bool {
+	return slices.ContainsFunc(m.Folders, func(folder string) bool { return within(name, folder) })
+}
+
+// shows reports whether a sandbox sees something of the host, but for masks.
+func (h Host) shows(name string) bool {
+	return slices.ContainsFunc(h.Folders, func(folder string) bool { return within(name, folder) })
+}
+
+func within(name, folder string) bool { return strings.HasPrefix(name+"/", folder+"/") }
 
 // Skeleton is a layer of an image, as a tar, with what things are mounted on, and
 // those of the host where h has any.
@@ -144,12 +209,4 @@ func Folder(f spec.Function, image v1.Config) string {
 	default:
 		return image.WorkingDir
 	}
-}
-
-// Sockets is where a container of f sees the folder of its socket.
-func Sockets(f spec.Function) string {
-	if f.Server != "" {
-		return link.IluvatarSockets
-	}
-	return shim.InsideRun
 }

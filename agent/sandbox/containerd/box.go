@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
 	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/sandbox/network"
+	"github.com/ainur-faas/ainur/agent/sandbox/stem"
 )
 
 // box is one sandbox: a container with one task.
@@ -40,10 +40,11 @@ type box struct {
 	task      containerd.Task      // nil until it is made
 	stdout    link.Output
 	stderr    link.Output
-	protocol  link.Protocol // nil until it has connected
-	state     string        // how it ended; read after done
-	started   bool          // something will close done
-	done      chan struct{} // closed when the task has ended
+	seen      <-chan struct{} // closed by the marker of Ilúvatar's servers
+	protocol  link.Protocol   // nil until it has connected
+	state     string          // how it ended; read after done
+	started   bool            // something will close done
+	done      chan struct{}   // closed when the task has ended
 	remove    sync.Once
 	removeErr error
 }
@@ -55,6 +56,14 @@ func (b *box) key() string {
 
 // home is the folder of the sandbox on this host.
 func (b *box) home() string { return filepath.Join(b.isolation.homes(), b.number) }
+
+// inCgroup tells the sandbox's cgroup from all others; "" where it has none.
+func (b *box) inCgroup() string {
+	if i := b.isolation; len(i.cgroups.JoinFiles("")) > 0 {
+		return i.cgroupPath(b.number) + "/"
+	}
+	return ""
+}
 
 // socketFolder is what the sandbox sees of it.
 func (b *box) socketFolder() string { return filepath.Join(b.home(), "run") }
@@ -80,10 +89,13 @@ func (b *box) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(b.socketFolder(), 0o700); err != nil {
+	if err := os.MkdirAll(b.home(), 0o700); err != nil {
 		return err
 	}
 	if f.Server == "" {
+		if err := os.Mkdir(b.socketFolder(), 0o700); err != nil {
+			return err
+		}
 		if b.listener, err = link.Listen(b.socketFolder()); err != nil {
 			return err
 		}
@@ -109,7 +121,9 @@ func (b *box) start(ctx context.Context) error {
 	return nil
 }
 
-// create makes the container and starts it. It is not cut short: the daemon, or the
+// create makes the container and starts it. No file of its image is a device then. There is
+// no other rule on devices where crun makes no cgroup, and it takes none: a sandbox has no
+// capability to make one, and its own /dev is the only filesystem that has any. It is not cut short: the daemon, or the
 // runtime, would go on, and what they have made would be unknown.
 func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error) {
 	i := b.isolation
@@ -121,10 +135,8 @@ func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error)
 		return err
 	}
 	b.stdout.To, b.stderr.To = b.config.Stdout, b.config.Stderr
-	var stdout, stderr io.Writer = &b.stdout, &b.stderr
-	if b.config.Function.Server != "" {
-		stdout, stderr = b.speakIluvatar(stdout, stderr)
-	}
+	stdout, stderr := link.NewMarkers(&b.stdout, &b.stderr)
+	b.seen = stdout.Seen
 	output := cio.NewCreator(cio.WithStreams(nil, stdout, stderr), cio.WithFIFODir(b.home()))
 	var options []containerd.NewTaskOpts
 	mounts := root.mounts
@@ -146,19 +158,12 @@ func (b *box) create(ctx context.Context, spec *ociSpec, root *root) (err error)
 	}
 	b.started = true
 	go b.wait(ended)
-	return b.task.Start(ctx)
-}
-
-// speakIluvatar sets the protocol of one of Ilúvatar's images, and returns where its
-// output goes, in which the marker is looked for.
-func (b *box) speakIluvatar(stdout, stderr io.Writer) (io.Writer, io.Writer) {
-	out, err := link.NewMarkers(stdout, stderr)
-	if b.config.Function.Server == "unix" {
-		b.protocol = link.NewUnix(b.socketFolder(), out.Seen, b.done, b.ended)
-	} else {
-		b.protocol = link.NewHTTP(net.JoinHostPort(b.network.Address().String(), strconv.Itoa(container.IluvatarPort)), out.Seen, b.done, b.ended)
+	if mounts != nil { // both runtimes mount the root anew, without options that it had
+		if err := i.binder.Bind(int(b.task.Pid()), stem.Binding{NoDevices: true}); err != nil {
+			return err
+		}
 	}
-	return out, err
+	return b.task.Start(ctx)
 }
 
 // outputWithin is how long what was printed may take to arrive when the sandbox has ended.
@@ -191,8 +196,15 @@ func (b *box) wait(ended <-chan containerd.ExitStatus) {
 // ready waits until the sandbox has connected and user code is loaded.
 func (b *box) ready(ctx context.Context) error {
 	var err error
-	if b.protocol == nil {
-		_, err = b.connected(ctx)
+	switch b.config.Function.Server {
+	case "unix":
+		b.protocol = link.NewUnix(fmt.Sprintf("/proc/%d/root", b.task.Pid()), b.inCgroup(), b.seen, b.done, b.ended)
+	case "http":
+		b.protocol = link.NewHTTP(net.JoinHostPort(b.network.Address().String(), strconv.Itoa(container.IluvatarPort)), b.seen, b.done, b.ended)
+	default:
+		if b.protocol == nil {
+			_, err = b.connected(ctx)
+		}
 	}
 	if err == nil {
 		err = b.protocol.Ready(ctx)
@@ -206,7 +218,7 @@ func (b *box) ready(ctx context.Context) error {
 
 // connected waits until the sandbox has connected.
 func (b *box) connected(ctx context.Context) (*link.Frames, error) {
-	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	conn, err := b.listener.Accept(ctx, b.inCgroup(), b.done, b.ended)
 	if err != nil {
 		return nil, err
 	}

@@ -17,15 +17,11 @@ import (
 )
 
 // openCells has containers made ahead, where that is asked for.
-func (i *Isolation) openCells() (err error) {
+func (i *Isolation) openCells() {
 	if i.options.Container.StemCells == 0 {
-		return nil
-	}
-	if i.binder, err = stem.NewBinder(); err != nil {
-		return err
+		return
 	}
 	i.cells = stem.New[*box](stem.Options{Memory: i.options.Memory, Log: i.options.Log})
-	return nil
 }
 
 // cellsFor is the kind of cells that can become a sandbox of c.

@@ -65,9 +65,10 @@ type Isolation struct {
 	creations   *limiter
 	removals    chan struct{} // holds what is being removed: more at a time only take longer
 	roots       singleflight.Group
+	opening     sync.Mutex       // of networks
 	networks    *network.Pool    // nil: no sandbox has needed one
 	cells       *stem.Pool[*box] // nil: none are made ahead
-	binder      *stem.Binder     // nil without cells
+	binder      *stem.Binder
 	limitations []string
 	closing     sync.Once
 	closeErr    error
@@ -126,7 +127,11 @@ func New(ctx context.Context, o Options) (_ *Isolation, err error) {
 			return nil, err
 		}
 	}
-	return i, i.openCells()
+	if i.binder, err = stem.NewBinder(); err != nil {
+		return nil, err
+	}
+	i.openCells()
+	return i, nil
 }
 
 // connect is an error that says what to do when no daemon answers.
@@ -157,10 +162,10 @@ func (i *Isolation) network() string {
 	return i.options.Container.Network
 }
 
-// pool is that of networks, made when it is first needed.
+// pool is that of networks, made when it is first needed. Only who needs it waits for it.
 func (i *Isolation) pool() (*network.Pool, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.opening.Lock()
+	defer i.opening.Unlock()
 	var err error
 	if i.networks == nil {
 		o := i.options
@@ -173,6 +178,11 @@ const homePrefix = "containers-"
 
 // homes is the folder of the sandboxes' own folders.
 func (i *Isolation) homes() string { return filepath.Join(i.options.Dir, homePrefix+i.name) }
+
+// cgroupPath is the path of a sandbox's cgroup in each hierarchy.
+func (i *Isolation) cgroupPath(number string) string {
+	return path.Join("/ainur", i.options.RunID, i.name, number)
+}
 
 // labels of what is made for the sandbox called id, "" for what sandboxes share.
 func (i *Isolation) labels(id string) map[string]string {

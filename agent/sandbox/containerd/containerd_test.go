@@ -44,8 +44,12 @@ var opened atomic.Int64
 // open is an isolation of which nothing may be left at the end of the test.
 func open(t testing.TB, container spec.Container, store *oci.Store) *containerd.Isolation {
 	t.Helper()
+	return openIn(t, t.TempDir(), container, store)
+}
+
+func openIn(t testing.TB, dir string, container spec.Container, store *oci.Store) *containerd.Isolation {
+	t.Helper()
 	runID := fmt.Sprintf("test-%d-%d", os.Getpid(), opened.Add(1))
-	dir := t.TempDir()
 	i, err := containerd.New(t.Context(), containerd.Options{Socket: container.Socket, Dir: dir, RunID: runID, Container: container, Store: store, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,7 @@ func (i *Isolation) Direct(ctx context.Context, c sandbox.Config, args []byte) (
 		return 0, 0, err
 	}
 	ended := func() *sandbox.Error { return &sandbox.Error{Kind: sandbox.Crashed, Message: "it ended"} }
-	conn, err := listener.Accept(ctx, nil, ended)
+	conn, err := listener.Accept(ctx, b.inCgroup(), nil, ended)
 	if err != nil {
 		return 0, 0, err
 	}

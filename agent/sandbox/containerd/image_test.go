@@ -12,6 +12,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/containerd/containerdtest"
 	"github.com/ainur-faas/ainur/agent/sandbox/sandboxtest"
+	"github.com/ainur-faas/ainur/agent/testenv"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -19,7 +20,7 @@ import (
 func TestBuiltImage(t *testing.T) {
 	socket := containerdtest.Start(t)
 	store, base := ocitest.Python(t)
-	source := sandboxtest.Python(t, "def main(args):\n    open('/written', 'w').write('x')\n    return {'n': args['n'] + 1}\n").Code
+	source := sandboxtest.Python(t, "def main(args):\n    open('/written', 'w').write('x')\n    root = [m for m in open('/proc/self/mountinfo') if m.split()[4] == '/']\n    return {'n': args['n'] + ('nodev' in root[0])}\n").Code
 	digest, err := store.Build(t.Context(), oci.BuildOptions{Base: base, Function: spec.Function{Runtime: "python3", Source: source}})
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +43,23 @@ func TestBuiltImage(t *testing.T) {
 	}
 }
 
+// A sandbox sees nothing of the agent's folder, and no devices but its own.
+func TestRoots(t *testing.T) {
+	socket := containerdtest.Start(t)
+	store, base := ocitest.Python(t)
+	for _, runtime := range []testenv.Need{testenv.Runc, testenv.Crun} {
+		t.Run(string(runtime), func(t *testing.T) {
+			testenv.Require(t, runtime)
+			dir := sandboxtest.Dir(t)
+			i := openIn(t, dir, spec.Container{Socket: socket, OCIRuntime: string(runtime)}, store)
+			t.Run("hides", func(t *testing.T) { sandboxtest.Hides(t, i, dir) })
+			t.Run("private", func(t *testing.T) { sandboxtest.KeepsPrivate(t, i) })
+			t.Run("host", func(t *testing.T) { sandboxtest.NoDevices(t, i, "") })
+			t.Run("image", func(t *testing.T) { sandboxtest.NoDevices(t, i, base) })
+		})
+	}
+}
+
 // Images of Ilúvatar run as they are, over HTTP and over a Unix socket.
 func TestIluvatarImages(t *testing.T) {
 	socket := containerdtest.Start(t)
@@ -60,7 +78,11 @@ func TestIluvatarImages(t *testing.T) {
 					t.Fatalf("%s, %v", r.Result, err)
 				}
 			}
-			_, err := b.Invoke(t.Context(), []byte(`{"do":"raise"}`))
+			r, err := b.Invoke(t.Context(), []byte(`{"do":"fill"}`))
+			if err != nil || string(r.Result) != `[0, "No space left on device"]` && string(r.Result) != `[1, "No space left on device"]` {
+				t.Errorf("it fills the folder of its socket: %s, %v", r.Result, err)
+			}
+			_, err = b.Invoke(t.Context(), []byte(`{"do":"raise"}`))
 			sandboxtest.Fails(t, err, sandbox.UserError, "by design")
 			_, err = b.Invoke(t.Context(), []byte(`{"do":"exit"}`))
 			sandboxtest.Fails(t, err, sandbox.Crashed, "exit status 9", "last words")

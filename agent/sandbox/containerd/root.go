@@ -34,7 +34,7 @@ import (
 type root struct {
 	path   string        // a folder of this host; "" with mounts
 	mounts []mount.Mount // of the snapshot
-	binds  []specs.Mount // of the host's folders
+	binds  []specs.Mount // of the host's folders, and what hides the agent's
 	config v1.Config     // of the image
 	// writable: each sandbox has a snapshot of its own on chain instead of mounts.
 	writable bool
@@ -107,9 +107,23 @@ func (i *Isolation) hostRoot() (*root, error) {
 	}
 	r := &root{path: i.host, config: v1.Config{Env: []string{"PATH=" + os.Getenv("PATH")}}}
 	for _, dir := range host.Folders {
-		r.binds = append(r.binds, specs.Mount{Type: "bind", Source: dir, Destination: dir, Options: []string{"rbind", "rprivate", "rro", "nosuid"}})
+		r.binds = append(r.binds, specs.Mount{Type: "bind", Source: dir, Destination: dir, Options: []string{"rbind", "rprivate", "rro", "rnosuid", "rnodev"}})
 	}
-	return r, nil
+	masks, err := host.Masks(i.options.Dir)
+	for _, dir := range masks.Folders {
+		options := []string{"ro", "nosuid", "nodev", "noexec", "size=4k", "mode=0755"}
+		if len(masks.Keep) > 0 {
+			options = options[1:] // for something is mounted in it
+		}
+		r.binds = append(r.binds, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: dir, Options: options})
+	}
+	for _, file := range masks.Files {
+		r.binds = append(r.binds, specs.Mount{Type: "bind", Source: "/dev/null", Destination: file, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
+	}
+	for _, dir := range masks.Keep {
+		r.binds = append(r.binds, specs.Mount{Type: "bind", Source: dir, Destination: dir, Options: []string{"rbind", "rprivate", "rro", "rnosuid", "rnodev"}})
+	}
+	return r, err
 }
 
 // imageRoot imports an image, with where things of ours are mounted as a layer on

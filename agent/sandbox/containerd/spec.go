@@ -3,7 +3,6 @@ package containerd
 import (
 	"context"
 	"fmt"
-	"path"
 	goruntime "runtime"
 	"slices"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -58,7 +59,7 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	s.Process.Cwd = container.Folder(f, r.config)
 	s.Process.Rlimits = nil // those of the daemon; a container cannot be given more
 	s.Process.Env = container.Environment(r.config.Env, env, f)
-	s.Linux.CgroupsPath = path.Join("/ainur", i.options.RunID, i.name, b.number)
+	s.Linux.CgroupsPath = i.cgroupPath(b.number)
 	if !b.cell {
 		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(f.Memory)), Swap: new(int64(f.Memory))}
 	}
@@ -70,7 +71,11 @@ func (i *Isolation) spec(b *box, r *root) (*ociSpec, error) {
 	for _, bind := range binds {
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: bind.Host, Destination: bind.Inside, Options: []string{"rbind", "ro", "nosuid", "nodev"}})
 	}
-	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: container.Sockets(f), Options: []string{"bind", "nosuid", "nodev", "noexec", socketAccess(f)}})
+	if f.Server != "" { // it makes its socket itself, if any
+		s.Mounts = append(s.Mounts, temporary(link.IluvatarSockets, spec.MiB))
+	} else {
+		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: b.socketFolder(), Destination: shim.InsideRun, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
+	}
 	return s, nil
 }
 
@@ -84,15 +89,6 @@ func nativeFilter(_ context.Context, _ oci.Client, _ *containers.Container, s *o
 }
 
 var nativeArch = map[string]specs.Arch{"amd64": specs.ArchX86_64, "arm64": specs.ArchAARCH64}
-
-// socketAccess is what a sandbox may do in the folder of its socket: connect, or make
-// the socket itself.
-func socketAccess(f spec.Function) string {
-	if f.Server == "" {
-		return "ro"
-	}
-	return "rw"
-}
 
 // temporary is a filesystem in memory, which counts as the sandbox's.
 func temporary(at string, size spec.Bytes) specs.Mount {

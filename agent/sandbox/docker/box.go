@@ -38,7 +38,7 @@ type box struct {
 	printed   chan struct{}            // closed when it prints no more
 	cgroup    resource.Cgroup
 	opened    bool // the cgroup was
-	pid       int  // of a cell, 0 of others
+	pid       int  // once findProcess has been called
 	counted   bool // its memory is, among that of sandboxes
 	life      sync.WaitGroup
 	stop      context.CancelFunc // stops waiting for the end of the container
@@ -65,10 +65,15 @@ func (b *box) start(ctx context.Context) error {
 		return err
 	}
 	run := filepath.Join(b.home, "run")
-	if err := os.MkdirAll(run, 0o755); err != nil {
-		return err
-	}
-	if b.config.Function.Server == "" {
+	switch b.config.Function.Server {
+	case "unix":
+		if os.Getuid() != 0 {
+			return fmt.Errorf("function %s: server = \"unix\" takes an agent that runs as root, which reaches the socket in the container: use server = \"http\"", b.config.Function.Name)
+		}
+	case "":
+		if err := os.MkdirAll(run, 0o755); err != nil {
+			return err
+		}
 		if b.listener, err = link.Listen(run); err != nil {
 			return err
 		}
@@ -175,7 +180,10 @@ func (b *box) ready(ctx context.Context) error {
 	var err error
 	switch b.config.Function.Server {
 	case "unix":
-		b.protocol = link.NewUnix(filepath.Join(b.home, "run"), b.seen, b.done, b.ended)
+		if err = b.findProcess(ctx); errors.Is(err, errNoProcess) {
+			err = link.StartFailed("it ended before it was ready: %s", b.ended().Message)
+		}
+		b.protocol = link.NewUnix(fmt.Sprintf("/proc/%d/root", b.pid), b.inCgroup(), b.seen, b.done, b.ended)
 	case "http":
 		var address string
 		if address, err = b.address(ctx); err == nil {
@@ -198,13 +206,21 @@ func (b *box) ready(ctx context.Context) error {
 
 // connected waits until the container has connected.
 func (b *box) connected(ctx context.Context) (*link.Frames, error) {
-	conn, err := b.listener.Accept(ctx, b.done, b.ended)
+	conn, err := b.listener.Accept(ctx, b.inCgroup(), b.done, b.ended)
 	if err != nil {
 		return nil, err
 	}
 	frames := link.NewFrames(conn, b.ended)
 	b.protocol = frames
 	return frames, nil
+}
+
+// inCgroup tells the container's cgroup from all others; "" where it has none.
+func (b *box) inCgroup() string {
+	if b.isolation.hasCgroups {
+		return b.id
+	}
+	return ""
 }
 
 // address is where the container is reached in the daemon's network.

@@ -67,13 +67,16 @@ func (i *Isolation) makeCell(ctx context.Context, c sandbox.Config) (*box, error
 	return b, nil
 }
 
+// errNoProcess is of a container that has ended.
+var errNoProcess = errors.New("the container has no process")
+
 func (b *box) findProcess(ctx context.Context) error {
 	result, err := b.isolation.client.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
 	if err != nil {
 		return err
 	}
 	if result.Container.State == nil || result.Container.State.Pid == 0 {
-		return fmt.Errorf("container %s has no process", b.id)
+		return errNoProcess
 	}
 	b.pid = result.Container.State.Pid
 	return nil

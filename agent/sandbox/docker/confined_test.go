@@ -107,6 +107,14 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// A sandbox sees nothing of the agent's folder.
+func TestHides(t *testing.T) {
+	dir := sandboxtest.Dir(t)
+	i := openWith(t, docker.Options{Socket: dockertest.Start(t), Dir: dir})
+	sandboxtest.Hides(t, i, dir)
+	sandboxtest.KeepsPrivate(t, i)
+}
+
 // A sandbox has the processor time that its function may take, and no more.
 func TestCPU(t *testing.T) {
 	i := open(t, dockertest.Start(t), nil)
@@ -183,7 +191,11 @@ func TestImageSaysMore(t *testing.T) {
 	if _, err := b.Invoke(t.Context(), []byte(`{"n":41,"do":"write"}`)); err != nil {
 		t.Error(err)
 	}
-	_, err := b.Invoke(t.Context(), []byte(`{"do":"raise"}`))
+	r, err := b.Invoke(t.Context(), []byte(`{"do":"fill"}`))
+	if err != nil || string(r.Result) != `[0, "No space left on device"]` && string(r.Result) != `[1, "No space left on device"]` {
+		t.Errorf("it fills the folder of its socket: %s, %v", r.Result, err)
+	}
+	_, err = b.Invoke(t.Context(), []byte(`{"do":"raise"}`))
 	sandboxtest.Fails(t, err, sandbox.UserError, "by design")
 	_, err = b.Invoke(t.Context(), []byte(`{"do":"exit"}`))
 	sandboxtest.Fails(t, err, sandbox.Crashed, "exit status 9", "last words")

@@ -60,8 +60,10 @@ type Isolation struct {
 	client      *client.Client
 	images      images
 	host        container.Host   // root filesystem of sandboxes without an image
+	masks       container.Masks  // what they do not see of it
 	cpus        int              // of the daemon's host
 	cgroups     resource.Cgroups // those of the containers, where the daemon lets us choose them
+	hasCgroups  bool             // containers are in some
 	parent      string           // of them, for the daemon; "" when it does not
 	cells       *stem.Pool[*box] // nil: none are made ahead
 	binder      *stem.Binder     // nil without cells
@@ -115,13 +117,20 @@ func New(o Options) (_ *Isolation, err error) {
 	if i.network() == "host" {
 		i.limitations = append(i.limitations, "sandboxes share the network of the host")
 	}
+	i.hasCgroups = info.CgroupDriver != "none"
 	if info.CgroupDriver == "cgroupfs" {
 		i.parent = path.Join("/ainur", o.RunID, i.name)
 		i.cgroups, _ = resource.FindCgroups("/sys/fs/cgroup", strings.TrimPrefix(i.parent, "/")) // the daemon limits, or says that it does not
 	} else {
 		i.limitations = append(i.limitations, "memory and processor time in use are not measured: the docker daemon has cgroups made by "+info.CgroupDriver)
 	}
-	return i, errors.Join(os.MkdirAll(i.homes(), 0o755), i.openCells())
+	if err := os.MkdirAll(i.homes(), 0o755); err != nil {
+		return nil, err
+	}
+	if i.masks, err = i.host.Masks(o.Dir); err != nil {
+		return nil, err
+	}
+	return i, i.openCells()
 }
 
 const homePrefix = "docker-"

@@ -44,7 +44,10 @@ func openWith(t testing.TB, o docker.Options) *docker.Isolation {
 	if o.RunID == "" {
 		o.RunID = fmt.Sprintf("docker-%d-%d", os.Getpid(), opened.Add(1))
 	}
-	o.Dir, o.Log = t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil))
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	i, err := docker.New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	common "github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
+	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/hcl/spec"
 )
 
@@ -25,20 +27,35 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 		Labels:      map[string]string{labelRun: i.options.RunID, labelIsolation: i.name, labelSandbox: c.ID},
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // that of an image would run beside the function
 	}
-	mounts := []mount.Mount{bind(run, common.Sockets(f), f.Server == "")}
+	temporary := map[string]string{"/tmp": fmt.Sprintf("exec,mode=1777,size=%d", max(f.Memory, spec.MiB))} // it counts as memory of the container
+	var mounts []mount.Mount
+	if f.Server != "" { // it makes its socket itself, if any
+		temporary[link.IluvatarSockets] = fmt.Sprintf("mode=1777,size=%d", spec.MiB)
+	} else {
+		mounts = append(mounts, bind(run, shim.InsideRun))
+	}
 	if c.Image == "" {
 		for _, dir := range i.host.Folders {
-			mounts = append(mounts, bind(dir, dir, true))
+			mounts = append(mounts, bind(dir, dir))
+		}
+		for _, dir := range i.masks.Folders {
+			temporary[dir] = "mode=0755,size=4k"
+		}
+		for _, file := range i.masks.Files {
+			mounts = append(mounts, bind("/dev/null", file))
+		}
+		for _, dir := range i.masks.Keep {
+			mounts = append(mounts, bind(dir, dir))
 		}
 	}
 	for _, b := range binds {
-		mounts = append(mounts, bind(b.Host, b.Inside, true))
+		mounts = append(mounts, bind(b.Host, b.Inside))
 	}
 	pids := int64(common.PIDs)
 	host := &container.HostConfig{
 		Mounts:         mounts,
-		Tmpfs:          map[string]string{"/tmp": fmt.Sprintf("exec,mode=1777,size=%d", max(f.Memory, spec.MiB))}, // it counts as memory of the container
-		ShmSize:        int64(f.Memory),                                                                           // this too
+		Tmpfs:          temporary,
+		ShmSize:        int64(f.Memory), // this too counts
 		LogConfig:      container.LogConfig{Type: "none"},
 		NetworkMode:    container.NetworkMode(i.network()),
 		Runtime:        o.OCIRuntime,
@@ -56,10 +73,10 @@ func (i *Isolation) request(c sandbox.Config, image *image, run string) (client.
 	return client.ContainerCreateOptions{Config: config, HostConfig: host}, nil
 }
 
-// bind is a file or folder of the host. What is mounted below it is left out: Docker
+// bind is a file or folder of the host, read only. What is mounted below it is left out: Docker
 // before version 25 would let a sandbox write there, read-only as the bind is.
-func bind(host, inside string, readOnly bool) mount.Mount {
-	return mount.Mount{Type: mount.TypeBind, Source: host, Target: inside, ReadOnly: readOnly, BindOptions: &mount.BindOptions{NonRecursive: true}}
+func bind(host, inside string) mount.Mount {
+	return mount.Mount{Type: mount.TypeBind, Source: host, Target: inside, ReadOnly: true, BindOptions: &mount.BindOptions{NonRecursive: true}}
 }
 
 // network is that of sandboxes: "none", "host", or "bridge", which is the daemon's own.

@@ -21,12 +21,32 @@ import (
 	"github.com/ainur-faas/ainur/agent/testenv"
 )
 
+// rootFolder is one of a sandbox, and the folder of sockets in it.
+func rootFolder(t *testing.T) (root, sockets string) {
+	t.Helper()
+	root, err := os.MkdirTemp("", "root-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(root); err != nil {
+			t.Error(err)
+		}
+	})
+	sockets = filepath.Join(root, link.IluvatarSockets)
+	if err := os.MkdirAll(sockets, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return root, sockets
+}
+
 // serve starts the server of testdata for a protocol with this main.py, and returns
 // the protocol, which is ready for Ready.
 func serve(t *testing.T, server, main string) link.Protocol {
 	t.Helper()
 	testenv.Require(t, testenv.Python)
-	app, sockets := t.TempDir(), t.TempDir()
+	app := t.TempDir()
+	root, sockets := rootFolder(t)
 	for _, name := range []string{"server.py", "main.py"} {
 		content, err := os.ReadFile(filepath.Join("testdata/iluvatar", name))
 		if name == "main.py" && main != "" {
@@ -72,7 +92,7 @@ func serve(t *testing.T, server, main string) link.Protocol {
 	}
 	var p link.Protocol
 	if server == "unix" {
-		p = link.NewUnix(sockets, stdout.Seen, done, ended)
+		p = link.NewUnix(root, "", stdout.Seen, done, ended)
 	} else {
 		p = link.NewHTTP(fmt.Sprintf("127.0.0.1:%d", port), stdout.Seen, done, ended)
 	}
@@ -153,14 +173,14 @@ func TestIluvatarNoMarker(t *testing.T) {
 	each(t, func(t *testing.T, server string) {
 		p := link.NewHTTP("127.0.0.1:1", make(chan struct{}), make(chan struct{}), nil)
 		if server == "unix" {
-			p = link.NewUnix(t.TempDir(), make(chan struct{}), make(chan struct{}), nil)
+			p = link.NewUnix(t.TempDir(), "", make(chan struct{}), make(chan struct{}), nil)
 		}
 		fails(t, p.Ready(within(t, 50*time.Millisecond)), sandbox.StartFailed, "MGK_GUN_READY_KMG")
 		seen := make(chan struct{})
 		close(seen)
 		p = link.NewHTTP("127.0.0.1:1", seen, make(chan struct{}), nil)
 		if server == "unix" {
-			p = link.NewUnix(t.TempDir(), seen, make(chan struct{}), nil)
+			p = link.NewUnix(t.TempDir(), "", seen, make(chan struct{}), nil)
 		}
 		fails(t, p.Ready(within(t, 50*time.Millisecond)), sandbox.StartFailed, "does not answer")
 	})
@@ -181,8 +201,8 @@ func TestIluvatarGarbage(t *testing.T) {
 		_ = p.Close()
 		web.Close()
 	}
-	dir := t.TempDir()
-	socket, err := net.Listen("unix", filepath.Join(dir, "sock"))
+	root, sockets := rootFolder(t)
+	socket, err := net.Listen("unix", filepath.Join(sockets, "sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +217,7 @@ func TestIluvatarGarbage(t *testing.T) {
 			_ = binary.Write(conn, binary.NativeEndian, uint64(1)<<60)
 		}
 	}()
-	p := link.NewUnix(dir, seen, make(chan struct{}), nil)
+	p := link.NewUnix(root, "", seen, make(chan struct{}), nil)
 	defer p.Close()
 	_, err = p.Invoke(t.Context(), []byte(`{}`))
 	fails(t, err, sandbox.Protocol, "over 16 MiB")

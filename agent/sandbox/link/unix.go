@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ainur-faas/ainur/agent/sandbox"
 )
@@ -20,18 +22,51 @@ const (
 	commandInvoke = 1
 )
 
-// NewUnix speaks Ilúvatar's protocol with the server whose Unix socket is, or will
-// be, in the folder dir of this host, once seen is closed. A request is a command and
-// the length of the arguments, 8 bytes each in this machine's order, and they; a reply
-// is a length and a JSON object. done is closed when the sandbox has ended, which
-// ended explains.
-func NewUnix(dir string, seen, done <-chan struct{}, ended func() *sandbox.Error) Protocol {
-	return &iluvatar{transport: &unixTransport{dir: dir}, seen: seen, done: done, ended: ended}
+// NewUnix speaks Ilúvatar's protocol with the server whose Unix socket is, or will be, in
+// IluvatarSockets below root, the root folder of a sandbox, once seen is closed. A request is
+// a command and the length of the arguments, 8 bytes each in this machine's order, and they; a
+// reply is a length and a JSON object. done is closed when the sandbox has ended, which ended
+// explains; cgroup is that of Accept.
+func NewUnix(root, cgroup string, seen, done <-chan struct{}, ended func() *sandbox.Error) Protocol {
+	return &iluvatar{transport: &unixTransport{root: root, cgroup: cgroup}, seen: seen, done: done, ended: ended}
 }
 
 type unixTransport struct {
-	dir  string
-	conn net.Conn // nil until it is there
+	root, cgroup string
+	conn         net.Conn // nil until it is there
+}
+
+// connect connects to the socket. All below the root is the sandbox's to make: no link is
+// followed, and what is no socket is not connected to.
+func (t *unixTransport) connect(ctx context.Context) (_ net.Conn, err error) {
+	root, err := unix.Open(t.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", t.root, err)
+	}
+	defer unix.Close(root)
+	path := strings.TrimPrefix(IluvatarSockets, "/") + "/" + iluvatarSocket
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	socket, err := unix.Openat2(root, path, &how)
+	if err != nil {
+		return nil, fmt.Errorf("open %s of the sandbox: %w", path, err)
+	}
+	defer unix.Close(socket)
+	var stat unix.Stat_t
+	if err := unix.Fstat(socket, &stat); err != nil {
+		return nil, err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return nil, fmt.Errorf("%s of the sandbox is no socket", path)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", socket))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPeer(conn.(*net.UnixConn), t.cgroup); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func (t *unixTransport) check(ctx context.Context) (answer []byte, failed bool, err error) {
@@ -55,14 +90,11 @@ func (t *unixTransport) invoke(ctx context.Context, args []byte) (answer []byte,
 
 func (t *unixTransport) do(ctx context.Context, command uint64, args []byte) ([]byte, error) {
 	if t.conn == nil {
-		folder, err := os.Open(t.dir) // a Unix address is too short for most paths
+		conn, err := t.connect(ctx)
 		if err != nil {
 			return nil, err
 		}
-		t.conn, err = net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), iluvatarSocket))
-		if err := errors.Join(err, folder.Close()); err != nil {
-			return nil, err
-		}
+		t.conn = conn
 	}
 	stop := context.AfterFunc(ctx, func() { _ = t.conn.SetDeadline(time.Unix(1, 0)) }) // it fails only when it is closed
 	defer stop()

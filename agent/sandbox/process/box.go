@@ -108,10 +108,11 @@ func (b *box) launch(ctx context.Context, files []*os.File) (*os.Process, error)
 		}
 		if z != nil {
 			b.zygote = z
-			if b.pidfd, err = z.fork(b.cgroup, files, b.cell); err != nil {
-				return nil, fmt.Errorf("fork: %w", err)
+			var process *os.Process
+			if process, b.pidfd, err = z.fork(b.cgroup, files, b.cell); err != nil {
+				err = fmt.Errorf("fork: %w", err)
 			}
-			return processOf(b.pidfd)
+			return process, err
 		}
 	}
 	if i.native != nil {
@@ -225,12 +226,26 @@ func (b *box) wait() {
 
 // reap waits for a child of this process, and ends its group.
 func (b *box) reap() {
-	for errors.Is(unix.Waitid(unix.P_PID, b.process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
-	}
+	awaitChild(b.process.Pid)
 	_ = syscall.Kill(-b.process.Pid, syscall.SIGKILL) // it fails when nothing but the process was in the group
 	_ = b.cgroup.Kill()                               // Remove tries again and tells
 	state, _ := b.process.Wait()
 	b.state = state.String()
+}
+
+// awaitChild returns when a child of this process has ended, which it leaves to be reaped.
+// No thread waits with it, but where there is no descriptor left.
+func awaitChild(pid int) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK) // which os.NewFile gives to the poller
+	if err == nil {
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		err = errors.Join(awaitEnd(pidfd), pidfd.Close())
+	}
+	for err != nil {
+		if err = unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // Done is closed when the process has ended.
@@ -342,7 +357,7 @@ func (b *box) Remove() error {
 		if b.counted {
 			b.isolation.cells.Ended(b.config.Function.Memory)
 		}
-		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), os.RemoveAll(b.home))...)
+		b.removeErr = errors.Join(append(errs, b.cgroup.Remove(), removeHome(b.home))...)
 	})
 	return b.removeErr
 }

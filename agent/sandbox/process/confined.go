@@ -27,7 +27,7 @@ func newConfined(s *spawner, namespaces bool) (*confined, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := filter()
+	program, err := filter(nil)
 	if err != nil {
 		return nil, err
 	}

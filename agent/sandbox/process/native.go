@@ -32,7 +32,7 @@ func newNative(s *spawner) (*native, error) {
 	if os.Getuid() != 0 {
 		return nil, errNoRoot
 	}
-	program, err := filter()
+	program, err := filter(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -66,30 +66,74 @@ type launch struct {
 	root      *root
 	cgroup    resource.Cgroup
 	network   *os.File   // its network namespace; nil is a new, empty one
-	nobody    bool       // as a user without any rights, who may make user namespaces
+	forks     *forks     // for a zygote; nil for a sandbox
 	env       []string   // on top of the root's
 	files     []*os.File // 1, 2, 3 ... of the process
 	temporary spec.Bytes // size of /tmp and /dev/shm
 }
 
-// nobody is the user and the group of processes that make user namespaces.
+// nobody is the user and the group of zygotes and what they fork.
 const nobody = 65534
+
+// forks is what a zygote may do beyond a sandbox.
+type forks struct{ filter unix.SockFprog }
+
+// forksInto is what a zygote needs, whose forks have these namespaces of their own, and
+// mount what a sandbox does.
+func forksInto(namespaces uint32) (*forks, error) {
+	program, err := filter(map[string][]condition{
+		"clone": {equals(0, namespaces|uint32(unix.SIGCHLD))},
+		"mount": {equals(3, tmpFlags), equals(3, shmFlags), equals(3, procFlags)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &forks{unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}}, nil
+}
+
+// The flags of the filesystems that are a sandbox's own.
+const (
+	tmpFlags  = unix.MS_NOSUID | unix.MS_NODEV
+	shmFlags  = tmpFlags | unix.MS_NOEXEC
+	procFlags = shmFlags | unix.MS_RDONLY
+)
+
+// become adds the steps by which a process is nobody, with one capability that holds in a
+// user namespace of its own: to make namespaces, and mount in them.
+func (f *forks) become(c *child) {
+	c.do("drop groups", unix.SYS_SETGROUPS, 0, 0)
+	c.do("change group", unix.SYS_SETRESGID, nobody, nobody, nobody)
+	c.do("change user", unix.SYS_SETRESUID, nobody, nobody, nobody)
+	c.do("make a user namespace", unix.SYS_UNSHARE, unix.CLONE_NEWUSER)
+	one := uint32(1 << unix.CAP_SYS_ADMIN)
+	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	c.do("drop capabilities", unix.SYS_CAPSET, unsafe.Pointer(header), unsafe.Pointer(&[2]unix.CapUserData{{Effective: one, Permitted: one, Inheritable: one}}))
+	c.do("keep a capability", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_SYS_ADMIN)
+	c.do("filter system calls", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, unsafe.Pointer(&f.filter))
+}
+
+// mapNobody gives nobody a number in the user namespace of a zygote, without which its forks
+// could not make files.
+func mapNobody(pid int) error {
+	var errs []error
+	for _, file := range []string{"uid_map", "gid_map"} {
+		errs = append(errs, os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, file), fmt.Appendf(nil, "%d %d 1", nobody, nobody), 0))
+	}
+	return errors.Join(errs...)
+}
 
 // start starts the program of a root.
 func (n *native) start(l launch) (*os.Process, error) {
 	c := &child{}
 	c.begin(append([]*os.File{n.null}, l.files...))
-	size, flags := tmpfsOptions(l.temporary), unix.MS_NOSUID|unix.MS_NODEV
-	c.do("mount /tmp", unix.SYS_MOUNT, "tmpfs", "/tmp", "tmpfs", flags, size)
-	c.do("mount /dev/shm", unix.SYS_MOUNT, "tmpfs", "/dev/shm", "tmpfs", flags|unix.MS_NOEXEC, size)
-	if l.nobody {
-		c.do("mount /proc", unix.SYS_MOUNT, "proc", "/proc", "proc", flags|unix.MS_NOEXEC)
-		c.do("drop groups", unix.SYS_SETGROUPS, 0, 0)
-		c.do("change group", unix.SYS_SETRESGID, nobody, nobody, nobody)
-		c.do("change user", unix.SYS_SETRESUID, nobody, nobody, nobody)
+	size := tmpfsOptions(l.temporary)
+	c.do("mount /tmp", unix.SYS_MOUNT, "tmpfs", "/tmp", "tmpfs", tmpFlags, size)
+	c.do("mount /dev/shm", unix.SYS_MOUNT, "tmpfs", "/dev/shm", "tmpfs", shmFlags, size)
+	c.do("mount /proc", unix.SYS_MOUNT, "proc", "/proc", "proc", procFlags)
+	c.do("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, unix.CAP_DAC_READ_SEARCH)
+	if l.forks != nil {
+		l.forks.become(c)
 	} else {
-		c.do("mount /proc", unix.SYS_MOUNT, "proc", "/proc", "proc", flags|unix.MS_NOEXEC|unix.MS_RDONLY)
-		c.do("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, unix.CAP_DAC_READ_SEARCH)
 		c.do("filter system calls", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, unsafe.Pointer(&n.filter))
 	}
 	c.do("end with the agent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL))

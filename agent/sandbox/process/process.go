@@ -62,7 +62,7 @@ func New(o Options) (*Isolation, error) {
 	if o.Container.Network == "host" { // which is what sandboxes have when nothing says otherwise
 		o.Container.Network = ""
 	}
-	i := &Isolation{options: o, name: rand.Text()[:8], roots: roots{byCode: map[string]*root{}}, zygotes: zygotes{byCode: map[string]*nursery{}}}
+	i := &Isolation{options: o, name: rand.Text()[:8], roots: roots{byCode: map[string]*plot{}}, zygotes: zygotes{byCode: map[string]*nursery{}}}
 	if err := os.MkdirAll(i.rootAt(), 0o755); err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (i *Isolation) Close() error {
 		}
 		i.spawner.close()
 		i.watch.close()
-		i.closeErr = errors.Join(cells, zygotes, networks, i.roots.close(), i.cgroups.Remove(), os.RemoveAll(i.homes()), i.native.close(), i.confined.close())
+		i.closeErr = errors.Join(cells, zygotes, networks, i.roots.close(), i.cgroups.Remove(), removeHome(i.homes()), i.native.close(), i.confined.close())
 	})
 	return i.closeErr
 }

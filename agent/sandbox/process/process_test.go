@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -325,6 +326,67 @@ func TestImageLayers(t *testing.T) {
 	}
 }
 
+// While an image is unpacked, sandboxes of other functions are started.
+func TestUnpackHoldsUpNobody(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	store := oci.Open(t.TempDir())
+	image, err := oci.New(v1.Config{}, files(t, "a", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := store.Add(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := image.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := filepath.Join(store.Dir(), "blobs", "sha256", manifest.Layers[0].Digest.Hex)
+	if err := errors.Join(os.Remove(layer), syscall.Mkfifo(layer, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	i := openStored(t, t.TempDir(), fmt.Sprintf("unpack-%d", os.Getpid()), spec.Container{}, store)
+	c := hello("f-1")
+	c.Image = digest
+	var group sync.WaitGroup
+	group.Go(func() {
+		if _, err := i.Create(t.Context(), c); err == nil {
+			t.Error("there is a sandbox of an image without a layer")
+		}
+	})
+	end, err := os.OpenFile(layer, os.O_WRONLY, 0) // when it is being read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sandboxtest.Must(t, i, hello("g-1")).Invoke(t.Context(), []byte("{}")); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, errors.New("stop"))
+	defer cancel()
+	c.ID = "f-2" // waits for the same
+	_, err = i.Create(ctx, c)
+	sandboxtest.Fails(t, err, sandbox.StartFailed, "stop")
+	if err := end.Close(); err != nil {
+		t.Error(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		group.Wait()
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(time.Millisecond): // it may be read once more
+			if end, err := os.OpenFile(layer, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+				_ = end.Close()
+			}
+		}
+	}
+}
+
 // files is a layer of files, by pairs of name and content.
 func files(t *testing.T, pairs ...string) []byte {
 	t.Helper()
@@ -342,6 +404,22 @@ func files(t *testing.T, pairs ...string) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// A sandbox sees nothing of the agent's folder, and no devices but its own.
+func TestRoots(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	store, digest := ocitest.Python(t)
+	for _, zygote := range []bool{false, true} {
+		t.Run(fmt.Sprintf("zygote=%t", zygote), func(t *testing.T) {
+			dir := sandboxtest.Dir(t)
+			i := openStored(t, dir, fmt.Sprintf("roots-%d-%t", os.Getpid(), zygote), spec.Container{Zygote: zygote, Network: "none"}, store)
+			t.Run("hides", func(t *testing.T) { sandboxtest.Hides(t, i, dir) })
+			t.Run("private", func(t *testing.T) { sandboxtest.KeepsPrivate(t, i) })
+			t.Run("host", func(t *testing.T) { sandboxtest.NoDevices(t, i, "") })
+			t.Run("image", func(t *testing.T) { sandboxtest.NoDevices(t, i, digest) })
+		})
+	}
 }
 
 // Functions in Python on an image, from new interpreters and from zygotes.

@@ -15,6 +15,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/image/oci"
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/sandbox/container"
+	"github.com/ainur-faas/ainur/agent/sandbox/link"
 	"github.com/ainur-faas/ainur/agent/shim"
 	"github.com/ainur-faas/ainur/internal/thread"
 )
@@ -30,7 +31,13 @@ type root struct {
 // roots are those of the functions, each made when the first sandbox needs it.
 type roots struct {
 	mu     sync.Mutex
-	byCode map[string]*root // by rootKey
+	byCode map[string]*plot // by rootKey
+}
+
+// plot is where the root of one function is.
+type plot struct {
+	turn chan struct{} // of capacity 1: who has put something in may use what follows
+	root *root         // nil until it is made
 }
 
 // rootKey is what a root depends on.
@@ -38,15 +45,32 @@ func rootKey(c sandbox.Config) string {
 	return strings.Join([]string{c.Function.Runtime, c.Function.Builtin, c.Code, c.Image}, "\x00")
 }
 
-// of is the root for sandboxes of c.
+// of is the root for sandboxes of c. One that is being made, which may take long to unpack,
+// holds up only those who need it.
 func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	key := rootKey(c)
-	if made := r.byCode[key]; made != nil {
-		return made, nil
+	p := r.byCode[key]
+	if p == nil {
+		p = &plot{turn: make(chan struct{}, 1)}
+		r.byCode[key] = p
 	}
-	var s rootSpec
+	r.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return nil, link.StartFailed("its root filesystem is not made yet: %w", context.Cause(ctx))
+	}
+	var err error
+	if p.root == nil {
+		p.root, err = i.makeRoot(ctx, c)
+	}
+	return p.root, err
+}
+
+func (i *Isolation) makeRoot(ctx context.Context, c sandbox.Config) (*root, error) {
+	s := rootSpec{hidden: i.options.Dir}
 	var err error
 	interpreter, env := "", []string{"PATH=" + os.Getenv("PATH")}
 	if c.Image != "" {
@@ -73,7 +97,6 @@ func (r *roots) of(ctx context.Context, i *Isolation, c sandbox.Config) (*root, 
 	if made.namespace, err = newRoot(i.rootAt(), s); err != nil {
 		return nil, err
 	}
-	r.byCode[key] = made
 	return made, nil
 }
 
@@ -81,8 +104,10 @@ func (r *roots) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
-	for _, made := range r.byCode {
-		errs = append(errs, made.namespace.Close())
+	for _, p := range r.byCode {
+		if p.root != nil {
+			errs = append(errs, p.root.namespace.Close())
+		}
 	}
 	clear(r.byCode)
 	return errors.Join(errs...)
@@ -91,6 +116,7 @@ func (r *roots) close() error {
 // rootSpec says what is in a root.
 type rootSpec struct {
 	layers []string // of the image, the lowest first; none for the files of this host
+	hidden string   // a folder of this host that is empty in it, "" for none
 	binds  []shim.Bind
 }
 
@@ -176,9 +202,12 @@ func (s rootSpec) host(at string) error {
 		if err := os.Mkdir(to, 0o755); err != nil {
 			return err
 		}
-		if err := mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		if err := bind(from, to, unix.MS_REC); err != nil {
 			return err
 		}
+	}
+	if err := s.hide(at, host); err != nil {
+		return err
 	}
 	for name, target := range host.Links {
 		if err := os.Symlink(target, filepath.Join(at, name)); err != nil {
@@ -186,6 +215,34 @@ func (s rootSpec) host(at string) error {
 		}
 	}
 	return s.skeleton(at)
+}
+
+// hide makes empty what sandboxes do not see.
+func (s rootSpec) hide(at string, host container.Host) error {
+	masks, err := host.Masks(s.hidden)
+	if err != nil {
+		return err
+	}
+	for _, dir := range masks.Folders {
+		if err := mount("tmpfs", filepath.Join(at, dir), "tmpfs", shmFlags, "size=4k,mode=0755"); err != nil {
+			return err
+		}
+	}
+	for _, file := range masks.Files {
+		if err := bind("/dev/null", filepath.Join(at, file), 0); err != nil {
+			return err
+		}
+	}
+	for _, dir := range masks.Keep {
+		to := filepath.Join(at, dir)
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return err
+		}
+		if err := bind(dir, to, unix.MS_REC); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // skeleton is where things are mounted.
@@ -231,9 +288,9 @@ func (s rootSpec) mounts(at string) error {
 	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
 		err = errors.Join(err, os.Symlink(target, filepath.Join(dev, name)))
 	}
-	err = errors.Join(err, mount("/sys", filepath.Join(at, "sys"), "", unix.MS_BIND, ""))
+	err = errors.Join(err, bind("/sys", filepath.Join(at, "sys"), 0))
 	for _, b := range s.binds {
-		err = errors.Join(err, mount(b.Host, filepath.Join(at, b.Inside), "", unix.MS_BIND, ""))
+		err = errors.Join(err, bind(b.Host, filepath.Join(at, b.Inside), 0))
 	}
 	return err
 }
@@ -244,6 +301,18 @@ func (s rootSpec) mounts(at string) error {
 func touch(path string) error {
 	if err := unix.Mknod(path, unix.S_IFREG|0o644, 0); err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return nil
+}
+
+// bind mounts a file or folder of this host, in which devices are none. With MS_REC,
+// what is mounted below comes with it.
+func bind(from, to string, recursive uintptr) error {
+	if err := mount(from, to, "", unix.MS_BIND|recursive, ""); err != nil {
+		return err
+	}
+	if err := unix.MountSetattr(-1, to, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID}); err != nil {
+		return fmt.Errorf("have no devices in %s: %w", to, err)
 	}
 	return nil
 }

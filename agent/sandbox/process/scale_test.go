@@ -124,6 +124,26 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// Sandboxes take no threads of the agent while they are idle.
+func TestThreads(t *testing.T) {
+	i := openWith(t, t.TempDir(), fmt.Sprintf("threads-%d", os.Getpid()), spec.Container{})
+	threads := func() int {
+		entries, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	const sandboxes = 60
+	before := threads()
+	for n := range sandboxes {
+		sandboxtest.Must(t, i, hello(fmt.Sprintf("hello-%d", n)))
+	}
+	if more := threads() - before; more > sandboxes/3 { // some are the runtime's
+		t.Errorf("%d sandboxes took %d threads", sandboxes, more)
+	}
+}
+
 // Roots are made while processes are started, which hold what is open.
 func TestRootsBesideStarts(t *testing.T) {
 	testenv.Require(t, testenv.Root)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -38,7 +39,7 @@ func run(t *testing.T, with *suite, open func(*testing.T) sandbox.Isolation) {
 		"ends in the middle": ends, "never answers": neverAnswers, "never ready": neverReady, "prints 100 MB": prints,
 		"eats memory": eats, "result too large": resultTooLarge, "arguments too large": argsTooLarge, "result is no JSON": notJSON, "frame without JSON": notJSONFrame,
 		"garbage": garbage, "closes its socket": closesSocket, "leaves a child": leavesChild, "ends before its child": endsBeforeChild, "no executable": noExecutable, "many at once": many,
-		"dies while idle": diesIdle, "environment": environment, "remove": remove,
+		"leaves folders": leavesFolders, "dies while idle": diesIdle, "environment": environment, "remove": remove,
 		"freeze": freeze, "1 000 in flight": thousand,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -457,6 +458,36 @@ func thousand(s *suite) {
 		})
 	}
 	group.Wait()
+}
+
+// The folders are nested deeper than this process may have descriptors, one cannot be
+// read, and one has a name that the next to be made may want.
+func leavesFolders(s *suite) {
+	b := s.must(s.python(`import os
+def main(args):
+    os.chdir(os.environ["TMPDIR"])
+    os.makedirs(".1/.2/.3")
+    os.mkdir("closed", 0)
+    for n in range(args["deep"]):
+        os.mkdir("d")
+        os.chdir("d")
+    open("file", "w").close()
+    os.symlink("/usr", "link")
+    os.mkdir("closed", 0)
+    return 1
+`))
+	s.works(b, `{"deep":1500}`, `1`)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		s.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1000, Max: limit.Max}); err != nil {
+		s.Fatal(err)
+	}
+	err := b.Remove()
+	if err := errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)); err != nil {
+		s.Error(err)
+	}
 }
 
 func diesIdle(s *suite) {

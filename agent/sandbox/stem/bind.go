@@ -12,12 +12,13 @@ import (
 	"github.com/ainur-faas/ainur/internal/thread"
 )
 
-// Binding is what a cell gets in its namespaces, before it knows its function.
+// Binding is what a sandbox gets in its namespaces, before it knows its function.
 type Binding struct {
 	Code, At  string   // a folder of the host, and the folder in the cell where it is mounted, read only; "" for none
 	Hostname  string   // "" leaves it
 	Temporary []string // filesystems in memory, to be sized
 	Size      int64    // of each, in bytes
+	NoDevices bool     // no file of its root filesystem is a device, or gives rights
 }
 
 // Binder changes the namespaces of cells from outside, which takes root. It has a
@@ -121,6 +122,11 @@ func (b Binding) inside(tree int) error {
 	for _, dir := range b.Temporary {
 		if err := resize(dir, b.Size); err != nil {
 			return fmt.Errorf("resize %s: %w", dir, err)
+		}
+	}
+	if b.NoDevices {
+		if err := unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID}); err != nil {
+			return fmt.Errorf("have no devices in its root: %w", err)
 		}
 	}
 	if b.Hostname == "" {

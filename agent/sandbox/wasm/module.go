@@ -109,7 +109,11 @@ func (m *modules) find(f file, path string) (*module, error) {
 // compile cannot be stopped: the next sandbox needs the result.
 func (m *module) compile(r wazero.Runtime, binary []byte) {
 	ctx := experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0))
-	code, err := r.CompileModule(ctx, binary)
+	binary, err := boundTables(binary)
+	var code wazero.CompiledModule
+	if err == nil {
+		code, err = r.CompileModule(ctx, binary)
+	}
 	if err == nil {
 		m.code = code
 		err = m.check()

@@ -73,7 +73,7 @@ func New(o Options) (*Isolation, error) {
 func (i *Isolation) Limitations() []string {
 	all := []string{
 		"cpu is not limited: an invocation takes the core that it runs on",
-		"memory is limited for the linear memory of a module, not for its tables, its stack and its compiled code",
+		"memory is limited for the linear memory of a module, not for its tables, which have 2 Mi entries at most, its stack and its compiled code",
 	}
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		all = append(all, "modules are interpreted, not compiled, on "+runtime.GOARCH)

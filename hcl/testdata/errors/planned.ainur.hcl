@@ -1,6 +1,9 @@
 worker "w" {
   on    = cluster.c.host.h
-  queue = "mqfq" # WARNING: this version cannot run queue "mqfq" in worker "w" yet
+
+  gpu { # WARNING: this version cannot run gpu of worker "w" yet
+    count = 1
+  }
 }
 
 cluster "c" {

@@ -12,7 +12,10 @@ cluster "c" {
 
 worker "w" {
   on    = cluster.c.host.h
-  queue = "mqfq" # ERROR: this version cannot run queue "mqfq" in worker "w" yet
+
+  gpu { # ERROR: this version cannot run gpu of worker "w" yet
+    count = 1
+  }
 }
 
 function "f" {

@@ -69,6 +69,7 @@ type DescribeReply struct {
 	Address          string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`              // host:port where other hosts reach it, "" when they cannot
 	UnixNs           int64                  `protobuf:"varint,7,opt,name=unix_ns,json=unixNs,proto3" json:"unix_ns,omitempty"` // its clock
 	Runs             []*Run                 `protobuf:"bytes,8,rep,name=runs,proto3" json:"runs,omitempty"`
+	MonotonicNs      int64                  `protobuf:"varint,9,opt,name=monotonic_ns,json=monotonicNs,proto3" json:"monotonic_ns,omitempty"` // CLOCK_MONOTONIC of its boot
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -157,6 +158,13 @@ func (x *DescribeReply) GetRuns() []*Run {
 		return x.Runs
 	}
 	return nil
+}
+
+func (x *DescribeReply) GetMonotonicNs() int64 {
+	if x != nil {
+		return x.MonotonicNs
+	}
+	return 0
 }
 
 type Run struct {
@@ -1221,7 +1229,7 @@ const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"node.proto\x12\rainur.node.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\x87\x02\n" +
+	"\x0fDescribeRequest\"\xaa\x02\n" +
 	"\rDescribeReply\x12\x1e\n" +
 	"\n" +
 	"deployment\x18\x01 \x01(\tR\n" +
@@ -1232,7 +1240,8 @@ const file_node_proto_rawDesc = "" +
 	"\aboot_id\x18\x05 \x01(\tR\x06bootId\x12\x18\n" +
 	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x17\n" +
 	"\aunix_ns\x18\a \x01(\x03R\x06unixNs\x12&\n" +
-	"\x04runs\x18\b \x03(\v2\x12.ainur.node.v1.RunR\x04runs\"F\n" +
+	"\x04runs\x18\b \x03(\v2\x12.ainur.node.v1.RunR\x04runs\x12!\n" +
+	"\fmonotonic_ns\x18\t \x01(\x03R\vmonotonicNs\"F\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\adaemons\x18\x02 \x03(\v2\x15.ainur.node.v1.DaemonR\adaemons\"m\n" +

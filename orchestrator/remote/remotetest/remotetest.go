@@ -3,6 +3,7 @@ package remotetest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,6 +39,8 @@ func Run(t *testing.T, open func(t *testing.T) remote.Conn) {
 		"push":                  push,
 		"push nothing":          pushNothing,
 		"push changed":          pushChanged,
+		"push packed":           pushPacked,
+		"push kept":             pushKept,
 		"push cut off":          pushCutOff,
 		"push while it is read": pushRead,
 		"close":                 closing,
@@ -274,6 +277,51 @@ func pushNothing(t *testing.T, c remote.Conn, dir string) {
 	}
 	if got := say(t, c, "stat", "-c", "%s %a", dir+"/empty"); got != "0 644\n" {
 		t.Errorf("the file is %s", got)
+	}
+}
+
+// What comes packed is there unpacked, or not at all.
+func pushPacked(t *testing.T, c remote.Conn, dir string) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 3<<12)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(content)
+	f := remote.File{Path: dir + "/f", Mode: 0o755, SHA256: hex.EncodeToString(sum[:]), Unpack: "gzip -dc"}
+	for name, half := range map[string]bool{"half": true, "whole": false} {
+		text := packed.Bytes()
+		if half {
+			text = text[:len(text)/2]
+		}
+		f.Path, f.Content = dir+"/"+name, bytes.NewReader(text)
+		if changed, err := c.Push(t.Context(), f); changed == half || (err != nil) != half {
+			t.Errorf("push of %s: changed %v, %v", name, changed, err)
+		}
+	}
+	if got, want := say(t, c, "sh", "-c", "ls -A "+dir+"; sha256sum <"+dir+"/whole"), "whole\n"+f.SHA256+"  -\n"; got != want {
+		t.Errorf("there is %q, want %q", got, want)
+	}
+}
+
+// What is kept comes back without being sent.
+func pushKept(t *testing.T, c remote.Conn, dir string) {
+	for _, name := range []string{"one", "two", "one", "two", "one"} {
+		sum := sha256.Sum256([]byte(name))
+		f := remote.File{Path: dir + "/f", Mode: 0o755, Content: strings.NewReader(name), SHA256: hex.EncodeToString(sum[:]), Keep: true}
+		if say(t, c, "ls", dir) == "f\nf.prev\n" {
+			f.Content = nil // who reads it panics
+		}
+		if changed, err := c.Push(t.Context(), f); err != nil || !changed {
+			t.Errorf("push %s: changed %v, %v", name, changed, err)
+		}
+	}
+	if got := say(t, c, "sh", "-c", "cd "+dir+"; ls -A; cat f f.prev"); got != "f\nf.prev\nonetwo" {
+		t.Errorf("there is %q", got)
 	}
 }
 

@@ -14,22 +14,23 @@ import (
 	"github.com/ainur-faas/ainur/orchestrator/remote"
 )
 
-// receive is what makes a file on the host: with its path, SHA-256, mode, and "root"
-// or "". It says "same", "changed" where only mode or owner was another, or "send",
-// and reads the content. The file is there when all of it is.
+// receive is what makes a file on the host: with its path, SHA-256, mode, "root" or "",
+// what unpacks the content or "", and "keep" or "". It says "same", "changed" where
+// nothing has to come for it, or "send", and reads the content. The file is there when all of it is.
 const receive = `
 set -e
 umask 022
 dir=$(dirname -- "$1")
 sum() {
-  if command -v sha256sum >/dev/null; then sha256sum; elif command -v openssl >/dev/null; then openssl dgst -sha256 -r; else
+  if command -v openssl >/dev/null; then openssl dgst -sha256 -r; elif command -v sha256sum >/dev/null; then sha256sum; else
     echo "neither sha256sum nor openssl is there" >&2; exit 69; fi | cut -d" " -f1
 }
+has() { [ -f "$1" ] && [ ! -L "$1" ] && { [ -z "$3" ] || [ "$(stat -c %u -- "$1")" = 0 ]; } && [ "$(sum <"$1")" = "$2" ]; }
 mkdir -p -- "$dir"
 if [ "$4" ]; then
   case $(stat -c %a -- "$dir") in *[2367] | *[2367]?) echo "$dir can be written to by others: choose another folder" >&2; exit 77 ;; esac
 fi
-if [ -f "$1" ] && [ ! -L "$1" ] && { [ -z "$4" ] || [ "$(stat -c %u -- "$1")" = 0 ]; } && [ "$(sum <"$1")" = "$2" ]; then
+if has "$1" "$2" "$4"; then
   if [ "$(stat -c %a -- "$1")" = "$3" ]; then echo same; else chmod "$3" "$1"; echo changed; fi
   exit 0
 fi
@@ -37,12 +38,18 @@ if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
 new=$(umask 077; mktemp "$dir/.ainur-XXXXXX")
 trap 'rm -f -- "$new"' EXIT
 trap 'rm -f -- "$new"; exit 1' HUP INT TERM
-echo send
-cat >"$new"
-got=$(sum <"$new")
-if [ "$got" != "$2" ]; then echo "what arrived has SHA-256 $got" >&2; exit 65; fi
+if [ "$6" ] && has "$1.prev" "$2" "$4"; then
+  echo changed
+  ln -f -- "$1.prev" "$new"
+else
+  echo send
+  ${5:-cat} >"$new"
+  got=$(sum <"$new")
+  if [ "$got" != "$2" ]; then echo "what arrived has SHA-256 $got" >&2; exit 65; fi
+fi
 chmod "$3" "$new"
 sync "$new" 2>/dev/null || sync
+if [ "$6" ] && [ -f "$1" ]; then ln -f -- "$1" "$1.prev"; fi
 mv -f -- "$new" "$1"
 trap - EXIT
 sync "$dir" 2>/dev/null || true
@@ -54,6 +61,9 @@ func (h *Host) Push(ctx context.Context, f remote.File) (changed bool, err error
 		return false, fmt.Errorf("push %s to host %s: the path is not absolute", f.Path, h.name)
 	}
 	if f.SHA256 == "" {
+		if f.Unpack != "" {
+			return false, fmt.Errorf("push %s to host %s: its SHA-256 is not known before it is unpacked", f.Path, h.name)
+		}
 		if f.SHA256, err = sumOf(f.Content); err != nil {
 			return false, fmt.Errorf("push %s to host %s: %w", f.Path, h.name, err)
 		}
@@ -61,12 +71,15 @@ func (h *Host) Push(ctx context.Context, f remote.File) (changed bool, err error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // whoever waits to be asked
 	answer := &answer{said: make(chan struct{})}
-	owner := ""
+	owner, keep := "", ""
 	if f.Root {
 		owner = "root"
 	}
+	if f.Keep {
+		keep = "keep"
+	}
 	err = h.do(ctx, remote.Command{
-		Args: []string{"sh", "-c", receive, "ainur-push", path.Clean(f.Path), f.SHA256, fmt.Sprintf("%o", f.Mode.Perm()), owner},
+		Args: []string{"sh", "-c", receive, "ainur-push", path.Clean(f.Path), f.SHA256, fmt.Sprintf("%o", f.Mode.Perm()), owner, f.Unpack, keep},
 		Root: f.Root, Stdin: &whenAsked{answer, f.Content, ctx}, Stdout: answer,
 	})
 	var bad *remote.ExitError

@@ -19,6 +19,7 @@ type way struct {
 	method   string
 	user     string
 	password string // "": it must do without
+	terminal bool   // on one that carries nothing: sudo may be set up to want one (requiretty)
 }
 
 // command is a shell command that executes a script in this way. Who is the user
@@ -33,11 +34,18 @@ func (w way) command(script, prompt string) string {
 		before = quote.Words("doas", "-n", "-u", w.user)
 	case w.password == "":
 		before = quote.Words("env", "LC_ALL=C", "sudo", "-n", "-u", w.user, "--")
-	default:
-		before = quote.Words("env", "LC_ALL=C", "sudo", "-S", "-p", prompt, "-u", w.user, "--")
+	default: // -k: sudo remembers nothing, by which others of the user's processes would be root for minutes
+		before = quote.Words("env", "LC_ALL=C", "sudo", "-k", "-S", "-p", prompt, "-u", w.user, "--")
 	}
-	return "exec " + quote.Script(`[ "$(id -un)" = `+quote.Word(w.user)+" ] && exec "+script+"\nexec "+before+" "+script)
+	become := "exec " + before + " " + script
+	if w.terminal {
+		become = "exec script -qec " + quote.Word(become+" <&3 >&4 2>&5") + " /dev/null 3<&0 4>&1 5>&2 </dev/null >/dev/null 2>&1"
+	}
+	return "exec " + quote.Script(`[ "$(id -un)" = `+quote.Word(w.user)+" ] && exec "+script+"\n"+become)
 }
+
+// errTerminal is a sudo that works on a terminal only.
+var errTerminal = errors.New("sudo wants a terminal: install script (bsdutils or util-linux), or put into its sudoers: Defaults:USER !requiretty")
 
 // errPassword is a user who has to give a password to become root.
 var errPassword = errors.New("a password is wanted: give one with become { password = secret.NAME }, or allow this user to become root without")
@@ -49,7 +57,9 @@ func (w way) refused(bad *remote.ExitError) error {
 	case w.method == "":
 		return fmt.Errorf("%w before it began: is its shell one that executes commands? %w", remote.ErrRefused, bad)
 	case strings.Contains(bad.Stderr, "must have a tty"):
-		return fmt.Errorf("become root: %w: sudo wants a terminal: put into its sudoers: Defaults:USER !requiretty", remote.ErrRefused)
+		return fmt.Errorf("become root: %w: %w", remote.ErrRefused, errTerminal)
+	case w.terminal && bad.Status == 127:
+		return fmt.Errorf("become root: %w: %w", remote.ErrRefused, errTerminal)
 	case w.method == "doas" && strings.Contains(says, "uthenti"):
 		return fmt.Errorf("become root: %w: doas reads passwords from a terminal only: permit this user nopass in doas.conf", remote.ErrRefused)
 	case w.password == "" && strings.Contains(bad.Stderr, "password is required"):
@@ -120,11 +130,23 @@ func (r *root) now() way {
 	return r.way
 }
 
+// found is a way that works.
+func (r *root) found(w way) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.way = w
+}
+
 // asRoot executes a command as root. Nothing of it is done before it is clear that a
 // password is wanted.
 func (h *Host) asRoot(ctx context.Context, c remote.Command) error {
 	w := h.root.now()
 	err := h.run(ctx, c, w)
+	if errors.Is(err, errTerminal) && !w.terminal {
+		w.terminal = true
+		h.root.found(w)
+		err = h.run(ctx, c, w)
+	}
 	if !errors.Is(err, errPassword) || h.root.become.Password == nil || h.root.secrets == nil {
 		return err
 	}
@@ -135,8 +157,6 @@ func (h *Host) asRoot(ctx context.Context, c remote.Command) error {
 	if err != nil {
 		return err
 	}
-	h.root.mu.Lock()
-	h.root.way = w
-	h.root.mu.Unlock()
+	h.root.found(w)
 	return h.run(ctx, c, w)
 }

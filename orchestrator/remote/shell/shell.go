@@ -83,6 +83,9 @@ func (h *Host) do(ctx context.Context, c remote.Command) error {
 	return h.run(ctx, c, way{})
 }
 
+// beginsWithin is how long a host may take to begin with a command, unless its limit is shorter.
+const beginsWithin = 30 * time.Second
+
 // stopGrace is how long a command may take to end when it is asked to.
 const stopGrace = 5 * time.Second
 
@@ -150,12 +153,30 @@ func (h *Host) run(ctx context.Context, c remote.Command, w way) error {
 		return err
 	}
 	defer r.Close()
+	late := time.NewTimer(h.patience())
+	defer late.Stop()
+	select {
+	case <-r.begun.seen:
+	case <-r.Done():
+	case <-ctx.Done():
+	case <-late.C:
+		err := fmt.Errorf("%w: it did not begin within %v: does its sshd allow this user SFTP alone (ForceCommand internal-sftp)?", remote.ErrUnreachable, h.patience())
+		return errors.Join(err, h.transport.Close())
+	}
 	select {
 	case <-r.Done():
 		return r.result()
 	case <-ctx.Done():
 		return h.stop(ctx, r)
 	}
+}
+
+// patience is how long a host may take to begin with a command.
+func (h *Host) patience() time.Duration {
+	if h.limit > 0 {
+		return min(beginsWithin, h.limit/2)
+	}
+	return beginsWithin
 }
 
 // feed writes what a command reads, once it runs: before, a password may be read.

@@ -27,10 +27,10 @@ const canary = `c4n'ary $(x) "%2f+` + "\\"
 
 // sudo behaves as the real one does without a terminal.
 const sudo = `
-quiet= ask=
+quiet=
 while :; do case $1 in
   -n) quiet=1; shift ;;
-  -S) ask=1; shift ;;
+  -k | -S) shift ;;
   -p) prompt=$2; shift 2 ;;
   -u) shift 2 ;;
   --) shift; break ;;
@@ -66,11 +66,12 @@ func TestBecome(t *testing.T) {
 	}{
 		"without":       {"CACHED=1" + sudo, "", nil, nil},
 		"with":          {sudo, canary, nil, nil},
-		"not asked for": {"case $1 in -S) CACHED=1 ;; esac" + sudo, canary, nil, nil}, // as within the minutes after
+		"not asked for": {"case $1 in -k) CACHED=1 ;; esac" + sudo, canary, nil, nil}, // by a rule that came meanwhile
 		"none given":    {sudo, "", remote.ErrRefused, []string{"host h", "become root", "password = secret.NAME"}},
 		"wrong":         {sudo, "wrong", remote.ErrRefused, []string{"host h", "become root", "did not take the password"}},
 		"not allowed":   {"echo 'another is not in the sudoers file.' >&2; exit 1", canary, remote.ErrRefused, []string{"become root", "not in the sudoers"}},
-		"terminal":      {"echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1", canary, remote.ErrRefused, []string{"become root", "!requiretty"}},
+		"terminal":      {"if ! (exec </dev/tty) 2>/dev/null; then echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1; fi" + sudo, canary, nil, nil},
+		"no terminal":   {"echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1", canary, remote.ErrRefused, []string{"become root", "!requiretty"}},
 		"no sudo":       {"exit 127", canary, nil, []string{"become root", "install it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestWrongPassword(t *testing.T) {
 	}})
 	var all sync.WaitGroup
 	for range 4 {
-		h, become := host(t, "case $1 in -S) echo >>"+tries+" ;; esac"+sudo)
+		h, become := host(t, "case $1 in -k) echo >>"+tries+" ;; esac"+sudo)
 		all.Go(func() {
 			c, err := d.Dial(t.Context(), h, become)
 			if err != nil {

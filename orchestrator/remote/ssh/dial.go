@@ -60,6 +60,9 @@ func New(o Options) *Dialer {
 	return d
 }
 
+// Secrets are the passwords that were asked for.
+func (d *Dialer) Secrets() *shell.Secrets { return d.secrets }
+
 // Close ends the connections that others went through.
 func (d *Dialer) Close() error {
 	d.mu.Lock()
@@ -111,8 +114,7 @@ func (d *Dialer) Dial(ctx context.Context, h spec.Host, become spec.Become) (rem
 func (d *Dialer) retry(ctx context.Context, host string, s *settings) (*ssh.Client, error) {
 	for attempt := 0; ; attempt++ {
 		client, err := d.connect(ctx, host, s, nil)
-		var unknown *net.DNSError
-		if err == nil || attempt >= s.Retries || !errors.Is(err, remote.ErrUnreachable) || errors.As(err, &unknown) && unknown.IsNotFound {
+		if err == nil || !again(err, attempt, s.Retries) {
 			return client, err
 		}
 		most := min(time.Second<<min(attempt, 5), 30*time.Second)
@@ -122,6 +124,22 @@ func (d *Dialer) retry(ctx context.Context, host string, s *settings) (*ssh.Clie
 			return nil, err
 		}
 	}
+}
+
+// again reports whether an attempt, from 0, that failed may go better. A name that is
+// not known stays so, and one that nobody says anything of is asked for once more.
+func again(err error, attempt, retries int) bool {
+	var name *net.DNSError
+	switch {
+	case !errors.Is(err, remote.ErrUnreachable):
+		return false
+	case !errors.As(err, &name):
+	case name.IsNotFound:
+		return false
+	default:
+		retries = min(retries, 1)
+	}
+	return attempt < retries
 }
 
 // connect makes a connection and authenticates. Via are the hosts gone through to
@@ -192,7 +210,12 @@ func reach(ctx context.Context, s *settings, bastion *ssh.Client) (net.Conn, err
 		return conn, nil
 	}
 	if within.Err() != nil {
-		err = context.Cause(within)
+		var name *net.DNSError
+		if cause := context.Cause(within); errors.As(err, &name) {
+			err = fmt.Errorf("%w: %w", cause, name)
+		} else {
+			err = cause
+		}
 	}
 	if errors.Is(err, remote.ErrRefused) {
 		return nil, fmt.Errorf("connect to %s: %w", s.address(), err)

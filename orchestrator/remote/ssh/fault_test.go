@@ -85,6 +85,7 @@ func TestFaults(t *testing.T) {
 		"takes the keys badly":  {sshtest.Faults{Tries: 1}, run("true"), nil, nil},
 		"shell of its own":      {sshtest.Faults{Force: "echo welcome"}, run("true"), remote.ErrRefused, []string{"run true", "ForceCommand"}},
 		"no shell":              {sshtest.Faults{Force: "echo 'This account is not available.'; exit 1"}, run("true"), remote.ErrRefused, []string{"run true", "shell"}},
+		"SFTP alone":            {sshtest.Faults{Force: "exec sleep 60"}, run("true"), remote.ErrUnreachable, []string{"run true", "5s", "SFTP"}}, // which waits for what it understands
 		"freezes":               {sshtest.Faults{Freeze: 500 * time.Millisecond}, run("sleep", "60"), remote.ErrUnknown, []string{"run sleep"}},
 		"no such program":       {sshtest.Faults{}, run("no-such-program"), nil, []string{"no-such-program", "127"}},
 	} {

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,8 +19,28 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/orchestrator/remote"
 	"github.com/ainur-faas/ainur/orchestrator/remote/sshconfig"
 )
+
+// What may go better is tried again, a name that is not known is not.
+func TestAgain(t *testing.T) {
+	lost := fmt.Errorf("%w: connection refused", remote.ErrUnreachable)
+	unknown := fmt.Errorf("%w: %w", remote.ErrUnreachable, &net.DNSError{Err: "no such host", IsNotFound: true})
+	unasked := fmt.Errorf("%w: %w", remote.ErrUnreachable, &net.DNSError{Err: "i/o timeout", IsTimeout: true})
+	for _, tt := range []struct {
+		err   error
+		tries int
+	}{{lost, 4}, {unknown, 1}, {unasked, 2}, {fmt.Errorf("%w: its key", remote.ErrRefused), 1}} {
+		tries := 1
+		for again(tt.err, tries-1, 3) {
+			tries++
+		}
+		if tries != tt.tries {
+			t.Errorf("%v: %d tries, want %d", tt.err, tries, tt.tries)
+		}
+	}
+}
 
 // A block says more than the configuration, and the configuration more than nothing.
 func TestCombine(t *testing.T) {

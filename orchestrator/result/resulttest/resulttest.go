@@ -114,10 +114,10 @@ func Complete(tb testing.TB, root string, o Options) *result.Run {
 		dir, err := run.RepeatDir(*point, s.Repeat)
 		check(tb, err)
 		calls := Calls(*point, s)
-		check(tb, measure.WriteCalls(filepath.Join(dir, result.CallsFile), calls))
+		check(tb, measure.WriteCalls(filepath.Join(dir, result.CallsFile), measure.All(calls)))
 		at = at.Add(o.Length * 6 / 5)
 		rep.State, rep.Ended = result.Finished, at
-		rep.Metrics = spec.RepeatMetrics{"steady": measure.Summarize(calls, point.Loads[0], o.Length*6/5)}
+		rep.Metrics = spec.RepeatMetrics{"steady": measure.Summarize(calls, point.Loads[0]).Metrics(o.Length * 6 / 5)}
 		check(tb, run.SetRepeat(rep))
 	}
 	o.Verdict.Ended = at

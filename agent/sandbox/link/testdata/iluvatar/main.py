@@ -18,4 +18,13 @@ def main(args):
     if do == "write":
         with open("/app/written", "w") as f:
             f.write("x")
+    if do == "fill":
+        wrote = 0
+        try:
+            with open("/iluvatar/sockets/x", "wb", buffering=0) as f:
+                while wrote < 64 << 20:
+                    wrote += f.write(bytes(1 << 16))
+        except OSError as e:
+            return [wrote >> 20, e.strerror]
+        return wrote >> 20
     return {"n": args.get("n", 0) + 1}
