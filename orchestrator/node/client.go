@@ -43,16 +43,23 @@ func (c *Client) errorOf(what string, err error) error {
 		return nil
 	}
 	if s, ok := status.FromError(err); ok {
-		err = errors.New(s.Message())
-		if kind := kinds[s.Code()]; kind != nil {
-			err = fmt.Errorf("%s: %w", s.Message(), kind)
-		}
+		err = &distant{s.Message(), kinds[s.Code()]}
 		if s.Code() == codes.Unavailable {
 			err = fmt.Errorf("%s: %w", s.Message(), ErrAway)
 		}
 	}
 	return fmt.Errorf("%s on host %s: %w", what, c.Name, err)
 }
+
+// A distant error is one of the other end, in its words; it is kind, or nothing known if that is nil.
+type distant struct {
+	words string
+	kind  error
+}
+
+func (d *distant) Error() string { return d.words }
+
+func (d *distant) Unwrap() error { return d.kind }
 
 // ErrAway reports that a host does not answer: it may later.
 var ErrAway = errors.New("the host does not answer")

@@ -147,7 +147,10 @@ func exitOf(e Exit) *pb.Exit {
 }
 
 // kinds are the errors that a caller may tell apart, by the code they travel as.
-var kinds = map[codes.Code]error{codes.NotFound: ErrNotFound, codes.AlreadyExists: ErrExists}
+var kinds = map[codes.Code]error{
+	codes.NotFound: ErrNotFound, codes.AlreadyExists: ErrExists,
+	codes.DeadlineExceeded: context.DeadlineExceeded, codes.Canceled: context.Canceled,
+}
 
 // statusOf is the one place where an error becomes a gRPC code.
 func statusOf(err error) error {
