@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 )
@@ -33,12 +32,8 @@ func ServeStream(stream grpc.BidiStreamingServer[InvokeRequest, InvokeReply], in
 			return err
 		}
 		calls.Go(func() {
-			ctx := ctx
-			if req.GetTimeoutNs() > 0 {
-				var end context.CancelFunc
-				ctx, end = context.WithTimeout(ctx, time.Duration(req.GetTimeoutNs()))
-				defer end()
-			}
+			ctx, end := contextOf(ctx, req)
+			defer end()
 			reply := invoke(ctx, req)
 			mu.Lock()
 			defer mu.Unlock()

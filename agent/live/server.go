@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -19,26 +21,28 @@ import (
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/mono"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 )
 
 // maxCode bounds a RegisterRequest, in bytes.
 const maxCode = 256 << 20
 
-// Server serves an Agent by gRPC.
+// Server serves an Agent by gRPC, and invocations by internal/multiplex on the same port.
 type Server struct {
 	pb.UnimplementedFunctionsServer
 	pb.UnimplementedAgentServer
 	agent  *Agent
 	grpc   *grpc.Server
+	calls  *multiplex.Server
 	health *health.Server
 	bootID string
 }
 
-// NewServer returns the gRPC server of a, healthy from the start. The options are
-// beside its own.
-func NewServer(a *Agent, options ...grpc.ServerOption) *Server {
-	options = append(options, grpc.MaxRecvMsgSize(maxCode), grpc.MaxSendMsgSize(sandbox.MaxPayload+1<<20))
-	s := &Server{agent: a, health: health.NewServer(), bootID: mono.BootID(), grpc: grpc.NewServer(options...)}
+// NewServer returns the server of a, healthy from the start, for those whom creds admit.
+func NewServer(a *Agent, creds credentials.TransportCredentials) *Server {
+	s := &Server{agent: a, health: health.NewServer(), bootID: mono.BootID()}
+	s.calls = multiplex.NewServer(pb.HandleCalls(s.invoke))
+	s.grpc = grpc.NewServer(grpc.Creds(s.calls.Credentials(creds)), grpc.MaxRecvMsgSize(maxCode), grpc.MaxSendMsgSize(sandbox.MaxPayload+1<<20))
 	pb.RegisterFunctionsServer(s.grpc, s)
 	pb.RegisterAgentServer(s.grpc, s)
 	pb.RegisterImagesServer(s.grpc, &push.Server{Store: a.options.Store})
@@ -46,8 +50,14 @@ func NewServer(a *Agent, options ...grpc.ServerOption) *Server {
 	return s
 }
 
-// GRPC is the server to serve and to stop.
-func (s *Server) GRPC() *grpc.Server { return s.grpc }
+// Serve serves who connects, until Stop.
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+
+// Stop ends every connection, which cancels the invocations that came by it.
+func (s *Server) Stop() {
+	s.grpc.Stop()
+	s.calls.Close()
+}
 
 // Register adds a function.
 func (s *Server) Register(_ context.Context, req *pb.RegisterRequest) (*pb.RegisterReply, error) {

@@ -31,7 +31,7 @@ func served(t testing.TB, script fake.Script) (*live.Agent, *grpc.ClientConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := live.NewServer(a).GRPC()
+	server := live.NewServer(a, insecure.NewCredentials())
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); err != nil {

@@ -83,7 +83,7 @@ func (c *cli) agent(ctx context.Context, w spec.Worker, listen, dir, runID, bala
 		return errors.Join(fmt.Errorf("worker %s: %w", w.Name, err), listener.Close())
 	}
 	defer func() { err = errors.Join(err, agent.Close()) }()
-	server := live.NewServer(agent, grpc.Creds(serve)).GRPC()
+	server := live.NewServer(agent, serve)
 	leased := make(chan struct{})
 	if balancer == "" {
 		close(leased)

@@ -18,11 +18,13 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/mono"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 )
 
@@ -32,13 +34,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // of the function it is asked for.
 type target struct {
 	agentpb.UnimplementedFunctionsServer
-	unary   bool // serve no stream
+	unary   bool // speak gRPC alone
 	bootID  string
 	seen    atomic.Int64
 	mu      sync.Mutex
 	tids    map[string]int
 	address string
 	server  *grpc.Server
+	conns   []net.Conn
 	stopped chan struct{}
 }
 
@@ -64,13 +67,53 @@ func (f *target) listen(t testing.TB, address string) {
 	}
 	f.address = l.Addr().String()
 	f.server = grpc.NewServer()
+	calls := multiplex.NewServer(agentpb.HandleCalls(func(ctx context.Context, q *agentpb.InvokeRequest) *agentpb.InvokeReply {
+		r, err := f.answer(ctx, q)
+		switch {
+		case ctx.Err() != nil:
+			return &agentpb.InvokeReply{Tid: q.Tid, Outcome: agentpb.Outcome_TIMEOUT}
+		case err != nil:
+			f.cut()
+		}
+		return r
+	}))
+	if !f.unary {
+		f.server = grpc.NewServer(grpc.Creds(calls.Credentials(insecure.NewCredentials())))
+	}
 	agentpb.RegisterFunctionsServer(f.server, f)
 	stopped, server := make(chan struct{}), f.server
 	f.stopped = stopped
 	go func() {
-		server.Serve(l)
+		server.Serve(&listener{l, f})
+		calls.Close()
 		close(stopped)
 	}()
+}
+
+// listener keeps the connections of a target.
+type listener struct {
+	net.Listener
+	f *target
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.f.mu.Lock()
+		defer l.f.mu.Unlock()
+		l.f.conns = append(l.f.conns, conn)
+	}
+	return conn, err
+}
+
+// cut ends every connection.
+func (f *target) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.conns {
+		c.Close()
+	}
+	f.conns = nil
 }
 
 func (f *target) answer(ctx context.Context, q *agentpb.InvokeRequest) (*agentpb.InvokeReply, error) {
@@ -94,9 +137,9 @@ func (f *target) answer(ctx context.Context, q *agentpb.InvokeRequest) (*agentpb
 		r.Outcome, r.Error = agentpb.Outcome_USER_ERROR, strings.Repeat("no good. ", 100)
 	case "refused":
 		r.Outcome, r.AcceptedMonotonicNs, r.BootId, r.Worker = agentpb.Outcome_REFUSED, 0, "", ""
-	case "breaks": // every fifth call ends the stream
+	case "breaks": // every fifth call ends the connection
 		if n%5 == 0 {
-			return nil, status.Error(codes.Internal, "stream broken on purpose")
+			return nil, status.Error(codes.Internal, "connection broken on purpose")
 		}
 	}
 	r.RepliedNs = int64(mono.Now() - accepted)
@@ -105,49 +148,6 @@ func (f *target) answer(ctx context.Context, q *agentpb.InvokeRequest) (*agentpb
 
 func (f *target) Invoke(ctx context.Context, q *agentpb.InvokeRequest) (*agentpb.InvokeReply, error) {
 	return f.answer(ctx, q)
-}
-
-func (f *target) InvokeStream(s agentpb.Functions_InvokeStreamServer) error {
-	if f.unary {
-		return status.Error(codes.Unimplemented, "no stream here")
-	}
-	ctx, cancel := context.WithCancelCause(s.Context())
-	defer cancel(nil)
-	var sending sync.Mutex
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	requests := make(chan *agentpb.InvokeRequest)
-	go func() {
-		for {
-			q, err := s.Recv()
-			if err != nil {
-				cancel(err)
-				return
-			}
-			select {
-			case requests <- q:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case q := <-requests:
-			calls.Go(func() {
-				r, err := f.answer(ctx, q)
-				if err != nil {
-					cancel(err)
-					return
-				}
-				sending.Lock()
-				defer sending.Unlock()
-				s.Send(r)
-			})
-		}
-	}
 }
 
 // constant is a load of one phase, rate calls a second of each function.
@@ -238,7 +238,7 @@ func want(t *testing.T, calls []measure.Call, statuses map[string]int) {
 }
 
 func TestOpenLoop(t *testing.T) {
-	for name, unary := range map[string]bool{"stream": false, "unary where there is no stream": true} {
+	for name, unary := range map[string]bool{"multiplexed": false, "unary where there is gRPC alone": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newTarget(t, func(f *target) { f.unary = unary })
 			o, calls := run(t, t.Context(), job(t, f.address, constant(200, 300*time.Millisecond, "hello", "raises")))
@@ -263,7 +263,7 @@ func TestEveryFailureIsARow(t *testing.T) {
 	want(t, calls, map[string]int{measure.OK: 20, measure.Timeout: 20, measure.Refused: 20})
 }
 
-func TestBrokenStreamLosesNoCall(t *testing.T) {
+func TestBrokenConnectionLosesNoCall(t *testing.T) {
 	f := newTarget(t)
 	_, calls := run(t, t.Context(), job(t, f.address, constant(200, 300*time.Millisecond, "breaks")))
 	if len(calls) != 60 {

@@ -57,25 +57,33 @@ func (g *generator) paceClosed(ctx context.Context, p *phase, begin time.Duratio
 }
 
 // think lets a client that became free at now draw its next call. Without
-// thinking it is dispatched at once, by the goroutine that settled the last.
+// thinking it is sent at once, by the goroutine that settled the last.
 func (c *closedLoop) think(client *arrival.Client, now time.Duration) {
+	if t, due := c.draw(client, now); due {
+		c.dispatch(t)
+	}
+}
+
+// draw returns the next call of a client if it is due, and else keeps it until it is.
+func (c *closedLoop) draw(client *arrival.Client, now time.Duration) (t thinker, due bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		return
+		return t, false
 	}
 	think, function := client.Next()
-	t := thinker{now + think, function, client}
+	t = thinker{now + think, function, client}
 	switch {
 	case t.at >= c.end: // of another phase
 	case t.at <= c.g.now():
-		c.dispatch(t)
+		return t, true
 	default:
 		heap.Push(&c.thinking, t)
 		if c.thinking[0] == t {
 			c.g.pacer.wake()
 		}
 	}
+	return t, false
 }
 
 // next is when a client calls next, or false and the end of the phase when none will.
@@ -91,8 +99,9 @@ func (c *closedLoop) next() (at time.Duration, call bool) {
 // call dispatches the earliest call.
 func (c *closedLoop) call() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dispatch(heap.Pop(&c.thinking).(thinker))
+	t := heap.Pop(&c.thinking).(thinker)
+	c.mu.Unlock()
+	c.dispatch(t)
 }
 
 func (c *closedLoop) dispatch(t thinker) {

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/mono"
@@ -17,16 +15,15 @@ import (
 
 // flight is one call from its dispatch until it is settled.
 type flight struct {
+	g       *generator
 	call    measure.Call
 	timeout time.Duration
-	timer   *time.Timer             // ends a call on the stream that gets no reply
+	timer   *time.Timer             // ends a call that gets no reply
 	free    func(now time.Duration) // tells a closed-loop client that its call has ended; nil in an open loop
 }
 
-// generator runs one load. Three goroutines share the work so that none waits
-// for another: the pacer dispatches calls at their time, the sender sends
-// them, the link's receiver settles them. Every dispatched call is recorded
-// exactly once.
+// generator runs one load. The pacer sends calls at their time, the link's receiver settles
+// them, and sends the next of a client that does not think. Every call is recorded exactly once.
 type generator struct {
 	load     spec.Load
 	point    string
@@ -43,13 +40,12 @@ type generator struct {
 	live     *live
 
 	limit    int64        // of calls in flight in an open loop
-	queue    chan *flight // from pacer to sender; has room for limit and all clients, so nobody blocks on it; run closes it
 	seq      atomic.Int64 // of the next call, among those of this part
 	inFlight atomic.Int64
 	flights  sync.WaitGroup
 }
 
-func newGenerator(job Job, load spec.Load, expected int, conn *grpc.ClientConn) (*generator, error) {
+func newGenerator(job Job, load spec.Load, expected int, l *link) (*generator, error) {
 	p, err := newPacer()
 	if err != nil {
 		return nil, err
@@ -61,17 +57,12 @@ func newGenerator(job Job, load spec.Load, expected int, conn *grpc.ClientConn) 
 		pacer:    p,
 		recorder: measure.NewRecorder(expected),
 		live:     newLive(),
+		link:     l,
 		limit:    int64(job.Part.cap(cmp.Or(load.MaxInFlight, defaultMaxInFlight))),
 	}
-	g.link = newLink(conn, g.settle)
 	for _, f := range job.Point.Functions {
 		g.timeouts[f.Name] = f.Timeout + startUp
 	}
-	clients := 0
-	for _, p := range load.Phases {
-		clients += p.Arrival.Clients
-	}
-	g.queue = make(chan *flight, int(g.limit)+clients)
 	return g, nil
 }
 
@@ -83,14 +74,9 @@ func (g *generator) run(ctx context.Context, phases []phase, progress func(Progr
 	defer g.pacer.close()
 	linked, cut := context.WithCancel(context.WithoutCancel(ctx)) // calls in flight outlive an interruption
 	defer cut()
-	g.link.open(linked)
+	g.link.ctx = linked
 	var work sync.WaitGroup
-	work.Go(func() { g.link.serve(linked) })
-	work.Go(func() {
-		for f := range g.queue {
-			g.send(linked, f)
-		}
-	})
+	work.Go(g.link.serve)
 	reported := g.live.report(g, progress)
 
 	unwake := context.AfterFunc(ctx, g.pacer.wake)
@@ -116,10 +102,8 @@ func (g *generator) run(ctx context.Context, phases []phase, progress func(Progr
 			<-settled
 		}
 	}
-	close(g.queue)
 	cut()
 	work.Wait()
-	g.link.unaries.Wait()
 	reported()
 	return end
 }
@@ -197,7 +181,7 @@ func (g *generator) newFlight(p *phase, function string, intended time.Duration)
 	seq := int64(g.part.Index) + (g.seq.Add(1)-1)*int64(g.part.of()) // its number in the schedule of all parts
 	const no = measure.Missing
 	return &flight{
-		timeout: cmp.Or(g.load.Timeout, g.timeouts[function], startUp),
+		g: g, timeout: cmp.Or(g.load.Timeout, g.timeouts[function], startUp),
 		call: measure.Call{
 			Point: g.point, Repeat: g.repeat, Load: g.load.Name, Phase: p.Name, Record: p.Record, Seq: seq, Function: function, Generator: g.host,
 			TID:      measure.TID(g.point, g.repeat, g.load.Name, seq),
@@ -208,27 +192,17 @@ func (g *generator) newFlight(p *phase, function string, intended time.Duration)
 	}
 }
 
-// dispatch hands a call to the sender; it never blocks.
+// dispatch sends a call, at its time if that is not later than lead allows.
 func (g *generator) dispatch(f *flight) {
 	g.inFlight.Add(1)
 	g.flights.Add(1)
-	g.queue <- f
-}
-
-// send stamps a call and gives it to the link.
-func (g *generator) send(ctx context.Context, f *flight) {
-	if ctx.Err() != nil { // interrupted, and the grace is over
-		f.call.Status, f.call.Error = measure.Dropped, "interrupted"
-		g.finish(f, g.now())
-		return
-	}
 	now := g.now()
-	for now < time.Duration(f.call.Intended) { // for no longer than lead
+	for now < time.Duration(f.call.Intended) {
 		now = g.now()
 	}
 	f.call.Sent = int64(now)
 	g.live.sent(now - time.Duration(f.call.Intended))
-	g.link.send(ctx, f)
+	g.link.send(f)
 }
 
 // settle records how a call that was sent ended: with a reply, or with an error without one.

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/internal/mono"
 	"github.com/ainur-faas/ainur/loadgen/arrival"
@@ -27,7 +25,7 @@ type Job struct {
 	RunID  string     `json:"run_id"`
 	Repeat int        `json:"repeat"` // from 1
 	Seed   uint64     `json:"seed"`   // of this repeat
-	Target string     `json:"target"` // host:port of a gRPC Functions service
+	Target string     `json:"target"` // host:port of an agent, a balancer, or another gRPC Functions service
 	TLS    string     `json:"tls"`    // folder with what to show and whom to trust; "" sends in the clear
 	Dir    string     `json:"dir"`    // gets calls.parquet, hdr/ and load.json; made when missing
 	Host   string     `json:"host"`   // that generates it, for the record
@@ -106,7 +104,7 @@ type Ready struct {
 	job    Job
 	load   spec.Load
 	phases []phase
-	conn   *grpc.ClientConn
+	link   *link
 	g      *generator
 }
 
@@ -131,11 +129,11 @@ func (r *Ready) prepare(ctx context.Context) (err error) {
 	if err := os.MkdirAll(r.job.Dir, 0o755); err != nil {
 		return err
 	}
-	if r.conn, err = dial(ctx, r.job.Target, r.job.TLS); err != nil {
+	if r.link, err = dial(ctx, r.job.Target, r.job.TLS); err != nil {
 		return err
 	}
-	if r.g, err = newGenerator(r.job, r.load, expected, r.conn); err != nil {
-		return errors.Join(err, r.conn.Close())
+	if r.g, err = newGenerator(r.job, r.load, expected, r.link); err != nil {
+		return errors.Join(err, r.link.close())
 	}
 	return nil
 }
@@ -143,7 +141,7 @@ func (r *Ready) prepare(ctx context.Context) (err error) {
 // Close gives up what will not be run.
 func (r *Ready) Close() error {
 	r.g.pacer.close()
-	return r.conn.Close()
+	return r.link.close()
 }
 
 // Run is Prepare, and the load at once.
@@ -163,7 +161,7 @@ func Run(ctx context.Context, job Job, progress func(Progress)) (Outcome, error)
 // end, and everything measured is kept: the outcome is Interrupted, not an error.
 func (r *Ready) Run(ctx context.Context, start time.Duration, progress func(Progress)) (Outcome, error) {
 	g, load := r.g, r.load
-	defer r.conn.Close()
+	defer r.link.close()
 	o := Outcome{RunID: r.job.RunID, Point: r.job.Point.ID, Repeat: r.job.Repeat, Load: load.Name, BootID: g.bootID}
 	if start > 0 {
 		await(ctx, start-early)

@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 )
 
@@ -98,8 +98,11 @@ func coldKind(k agentpb.ColdKind) string {
 
 // failure is the status of a call that ended without a reply.
 func failure(err error) (callStatus, message string) {
-	if errors.Is(err, io.EOF) {
-		return measure.Platform, "the target closed the stream"
+	switch {
+	case errors.Is(err, multiplex.ErrClosed): // by this end
+		return measure.Cancelled, "the load was ended"
+	case errors.Is(err, multiplex.ErrTooLarge):
+		return measure.TooLarge, err.Error()
 	}
 	s, ok := status.FromError(err)
 	if !ok {

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 )
 
@@ -117,7 +117,8 @@ func TestFailure(t *testing.T) {
 		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (9 vs. 4)"), "too_large: grpc: received message larger than max (9 vs. 4)"},
 		{status.Error(codes.ResourceExhausted, "queue full"), "refused: queue full"},
 		{status.Error(codes.NotFound, "no function f"), "refused: no function f"},
-		{io.EOF, "platform: the target closed the stream"},
+		{multiplex.ErrClosed, "cancelled: the load was ended"},
+		{multiplex.ErrTooLarge, "too_large: a payload is over 64 MiB"},
 	} {
 		if s, message := failure(tt.err); s+": "+message != tt.want {
 			t.Errorf("%v is %s: %s, want %s", tt.err, s, message, tt.want)
