@@ -17,6 +17,7 @@ import (
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/balancer/proxy"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 )
 
 // fakeAgent is a worker that counts what it is sent and answers as told. It
@@ -25,11 +26,10 @@ type fakeAgent struct {
 	pb.UnimplementedFunctionsServer
 	name     string
 	address  string
-	server   *grpc.Server
+	stop     func()
 	do       func(context.Context, *pb.InvokeRequest) *pb.InvokeReply // nil: OK
 	register func(*pb.RegisterRequest) error                          // nil: OK
-	noStream bool
-	refuses  error // of what is asked of all members
+	refuses  error                                                    // of what is asked of all members
 
 	mu         sync.Mutex
 	registered []string // function_json
@@ -47,15 +47,17 @@ func newAgent(t testing.TB, name string, options ...func(*fakeAgent)) *fakeAgent
 	}
 	listener := listen(t)
 	a.address = listener.Addr().String()
-	a.server = grpc.NewServer(grpc.WaitForHandlers(true))
-	pb.RegisterFunctionsServer(a.server, a)
+	calls := multiplex.NewServer(pb.HandleCalls(a.invoke))
+	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.Creds(calls.Credentials(insecure.NewCredentials())))
+	a.stop = func() { server.Stop(); calls.Close() }
+	pb.RegisterFunctionsServer(server, a)
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := a.server.Serve(listener); err != nil {
+		if err := server.Serve(listener); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { a.server.Stop(); serving.Wait() })
+	t.Cleanup(func() { a.stop(); serving.Wait() })
 	return a
 }
 
@@ -77,13 +79,6 @@ func (a *fakeAgent) Register(_ context.Context, req *pb.RegisterRequest) (*pb.Re
 
 func (a *fakeAgent) Invoke(ctx context.Context, req *pb.InvokeRequest) (*pb.InvokeReply, error) {
 	return a.invoke(ctx, req), nil
-}
-
-func (a *fakeAgent) InvokeStream(stream grpc.BidiStreamingServer[pb.InvokeRequest, pb.InvokeReply]) error {
-	if a.noStream {
-		return status.Error(codes.Unimplemented, "unary only")
-	}
-	return pb.ServeStream(stream, a.invoke)
 }
 
 func (a *fakeAgent) invoke(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
@@ -147,8 +142,9 @@ const grace = 300 * time.Millisecond
 type balancer struct {
 	pb.FunctionsClient
 	pb.MembershipClient
-	url  string
-	stop func() error // and wait
+	address string
+	url     string
+	stop    func() error // and wait
 }
 
 // newBalancer serves a Proxy, which goes round, until the test ends or stop is called.
@@ -164,7 +160,7 @@ func newBalancer(t testing.TB, lease time.Duration, options ...func(*proxy.Optio
 	stop := sync.OnceValue(func() error { return p.Serve(ctx, grpcListener, httpListener) })
 	served := make(chan struct{})
 	go func() { defer close(served); _ = stop() }()
-	b := &balancer{url: "http://" + httpListener.Addr().String(), stop: func() error { cancel(); <-served; return stop() }}
+	b := &balancer{address: grpcListener.Addr().String(), url: "http://" + httpListener.Addr().String(), stop: func() error { cancel(); <-served; return stop() }}
 	conn, err := grpc.NewClient(grpcListener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 )
@@ -27,8 +28,8 @@ type failure struct {
 }
 
 // call makes a call at one member. sent is false only when the worker certainly
-// has not seen it.
-type call func(*link) (sent bool, err error)
+// has not seen it. Who makes it sees to its end unless there is an error.
+type call func(member uint64, l *link) (sent bool, err error)
 
 // try makes a call of a function at the member that the policy chooses. It goes to another member only when
 // it was certainly not sent to the first: a worker that fails later may have run it.
@@ -41,22 +42,29 @@ func (p *Proxy) try(ctx context.Context, function string, do call) (f *failure) 
 		case l == nil:
 			return &failure{outcome: pb.Outcome_REFUSED, code: codes.Unavailable, why: nobody}
 		}
-		sent, err := do(l)
-		if f = p.done(ctx, id, l, sent, err); f == nil || sent || ctx.Err() != nil {
+		sent, err := do(id, l)
+		if err == nil {
+			return nil
+		}
+		if f = p.failed(ctx, id, l, sent, err); sent || ctx.Err() != nil {
 			return f
 		}
 	}
 	return f
 }
 
-// done ends a call at a member. A member that cannot be reached is suspect.
-func (p *Proxy) done(ctx context.Context, id uint64, l *link, sent bool, err error) *failure {
+// end ends a call at a member.
+func (p *Proxy) end(member uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.core.Done(member)
+}
+
+// failed ends a call at a member with an error. A member that cannot be reached is suspect.
+func (p *Proxy) failed(ctx context.Context, id uint64, l *link, sent bool, err error) *failure {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.core.Done(id)
-	if err == nil {
-		return nil
-	}
 	s := status.Convert(err)
 	f := &failure{outcome: pb.Outcome_PLATFORM, code: s.Code(), why: fmt.Sprintf("worker %s: %s", l.worker, s.Message())}
 	if sent {
@@ -86,31 +94,14 @@ func (p *Proxy) done(ctx context.Context, id uint64, l *link, sent bool, err err
 	return f
 }
 
-// send passes one invocation to a worker.
-type send func(context.Context, *link, *pb.InvokeRequest) (reply *pb.InvokeReply, sent bool, err error)
-
-// invoke passes an invocation to a member. Every failure is in the reply.
-func (p *Proxy) invoke(ctx context.Context, req *pb.InvokeRequest, to send) (reply *pb.InvokeReply) {
-	f := p.try(ctx, req.GetFunction(), func(l *link) (sent bool, err error) {
-		reply, sent, err = to(ctx, l, req)
-		return sent, err
-	})
-	if f == nil {
-		return reply
-	}
-	return &pb.InvokeReply{
-		Tid: req.GetTid(), Outcome: f.outcome, Error: f.why, Worker: f.worker, MemoryBytes: -1,
+// reply is what who asked for an invocation gets.
+func (f *failure) reply(tid string) []byte {
+	payload, _ := proto.Marshal(&pb.InvokeReply{ // it fails only on what is not UTF-8, of which nothing was parsed
+		Tid: tid, Outcome: f.outcome, Error: strings.ToValidUTF8(f.why, "\uFFFD"), Worker: f.worker, MemoryBytes: -1,
 		QueuedNs: -1, DequeuedNs: -1, SandboxReadyNs: -1, ExecStartNs: -1, ExecEndNs: -1, RepliedNs: -1,
-	}
+	})
+	return payload
 }
 
-// unary sends an invocation by a call of its own, which carries the caller's
-// deadline and cancellation.
-func unary(ctx context.Context, l *link, req *pb.InvokeRequest) (*pb.InvokeReply, bool, error) {
-	var at peer.Peer
-	reply, err := l.client.Invoke(ctx, req, grpc.Peer(&at))
-	return reply, reached(at), err
-}
-
-// reached reports whether a call that ended got as far as a connection.
+// reached reports whether a gRPC call that ended got as far as a connection.
 func reached(at peer.Peer) bool { return at.Addr != nil }

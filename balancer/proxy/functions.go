@@ -95,29 +95,27 @@ func each(links []*link, do func(i int, l *link) error) error {
 
 // Invoke runs one invocation somewhere.
 func (f *functions) Invoke(ctx context.Context, req *pb.InvokeRequest) (*pb.InvokeReply, error) {
-	return f.p.invoke(ctx, req, unary), nil
+	return f.p.invoke(ctx, req), nil
 }
 
 // InvokeStream runs the invocations that come on the stream at the same time.
 func (f *functions) InvokeStream(stream grpc.BidiStreamingServer[pb.InvokeRequest, pb.InvokeReply]) error {
-	ctx, cancel := context.WithCancel(stream.Context())
-	lanes := newLanes(ctx)
-	defer lanes.receivers.Wait()
-	defer cancel()
-	return pb.ServeStream(stream, func(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
-		return f.p.invoke(ctx, req, lanes.send)
-	})
+	return pb.ServeStream(stream, f.p.invoke)
 }
 
 // InvokeAsync starts an invocation somewhere; its cookie says where. It is in
 // flight, for the balancing policy, only until it has started.
 func (f *functions) InvokeAsync(ctx context.Context, req *pb.InvokeRequest) (*pb.InvokeAsyncReply, error) {
 	var cookie string
-	failed := f.p.try(ctx, req.GetFunction(), func(l *link) (bool, error) {
+	failed := f.p.try(ctx, req.GetFunction(), func(member uint64, l *link) (bool, error) {
 		var from peer.Peer
 		reply, err := l.client.InvokeAsync(ctx, req, grpc.Peer(&from))
+		if err != nil {
+			return reached(from), err
+		}
+		f.p.end(member)
 		cookie = reply.GetCookie() + "@" + l.worker
-		return reached(from), err
+		return true, nil
 	})
 	if failed != nil {
 		return nil, status.Error(failed.code, failed.why)

@@ -65,7 +65,7 @@ func (p *Proxy) serveInvoke(w http.ResponseWriter, r *http.Request) {
 	if tid == "" {
 		tid = rand.Text()
 	}
-	reply := p.invoke(r.Context(), &pb.InvokeRequest{Function: r.PathValue("function"), Tid: tid, ArgsJson: args}, unary)
+	reply := p.invoke(r.Context(), &pb.InvokeRequest{Function: r.PathValue("function"), Tid: tid, ArgsJson: args})
 	h := w.Header()
 	h.Set("Ainur-Tid", reply.GetTid())
 	if reply.GetWorker() != "" {

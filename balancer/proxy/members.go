@@ -10,25 +10,37 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
 	"github.com/ainur-faas/ainur/internal/mtls"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 )
 
 // joinWithin is how long a worker that joins may take to answer and to register
 // the functions that are there.
 const joinWithin = 30 * time.Second
 
-// link is the connection to a member.
-type link struct {
-	worker string
-	conn   *grpc.ClientConn
-	client pb.FunctionsClient
-	gone   string // why the membership has ended, "" while it lasts; guarded by Proxy.mu
+// retryAfter is the first pause before a lost worker is connected to again; each later
+// one is longer, up to retryMost.
+const (
+	retryAfter = 20 * time.Millisecond
+	retryMost  = time.Second
+)
 
-	noStream atomic.Bool // it does not serve InvokeStream
+// link is the connections to a member: one for its invocations, and gRPC's for the rest.
+type link struct {
+	worker  string
+	address string
+	creds   credentials.TransportCredentials
+	conn    *grpc.ClientConn
+	client  pb.FunctionsClient
+	gone    string // why the membership has ended, "" while it lasts; guarded by Proxy.mu
+
+	calls atomic.Pointer[multiplex.Conn] // the last there was
+	last  atomic.Uint64                  // id of a call
+	stop  context.CancelFunc             // ends keep
 }
 
 // dial connects to a worker and waits for its answer, so that a worker that
@@ -38,22 +50,62 @@ func dial(ctx context.Context, worker, address, tls string) (*link, error) {
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
+	calls, err := multiplex.Dial(ctx, address, creds)
+	if err != nil {
+		return nil, status.Errorf(codes.Unavailable, "the balancer cannot reach worker %s at %s: %v", worker, address, err)
+	}
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(creds), grpc.WithNoProxy(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
+		calls.Close()
 		return nil, status.Errorf(codes.InvalidArgument, "address %q of worker %s: %v", address, worker, err)
 	}
-	_, err = grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
-	if err != nil && status.Code(err) != codes.Unimplemented { // which is an answer too
-		_ = conn.Close() // fails only where it is closed already
-		s := status.Convert(err)
-		return nil, status.Errorf(s.Code(), "the balancer cannot reach worker %s at %s: %s", worker, address, s.Message())
+	kept, stop := context.WithCancel(context.Background())
+	l := &link{worker: worker, address: address, creds: creds, conn: conn, client: pb.NewFunctionsClient(conn), stop: stop}
+	l.calls.Store(calls)
+	go l.keep(kept)
+	return l, nil
+}
+
+// keep connects again to a worker that was lost, until ctx ends.
+func (l *link) keep(ctx context.Context) {
+	for pause := retryAfter; ; {
+		calls := l.calls.Load()
+		select {
+		case <-calls.Ended():
+		case <-ctx.Done():
+			calls.Close()
+			return
+		}
+		again, err := multiplex.Dial(ctx, l.address, l.creds)
+		if err == nil {
+			l.calls.Store(again)
+			pause = retryAfter
+			continue
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, retryMost)
+		case <-ctx.Done():
+			return
+		}
 	}
-	return &link{worker: worker, conn: conn, client: pb.NewFunctionsClient(conn)}, nil
+}
+
+// send sends an invocation. An error means that the worker has not seen it.
+func (l *link) send(in *invocation, request []byte) error {
+	in.conn, in.id = l.calls.Load(), l.last.Add(1)
+	if err := in.conn.Send(in.id, in, request); err != nil {
+		return unavailable(err)
+	}
+	return nil
 }
 
 // close ends what is in flight at the member.
-func (l *link) close() { _ = l.conn.Close() }
+func (l *link) close() {
+	l.stop()
+	_ = l.conn.Close() // fails only where it is closed already
+}
 
 // join gives a worker a lease or renews it.
 func (p *Proxy) join(ctx context.Context, req *pb.JoinRequest) error {

@@ -21,6 +21,7 @@ import (
 	"github.com/ainur-faas/ainur/balancer/policy"
 	"github.com/ainur-faas/ainur/balancer/route"
 	"github.com/ainur-faas/ainur/internal/mtls"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 )
 
 // maxMessage is more than any code or result.
@@ -65,7 +66,8 @@ func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listen
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(grpc.Creds(creds), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
+	calls := multiplex.NewServer(p.serveCall)
+	server := grpc.NewServer(grpc.Creds(calls.Credentials(creds)), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
 	pb.RegisterFunctionsServer(server, &functions{p: p})
 	pb.RegisterMembershipServer(server, &membership{p: p})
 	healthy := health.NewServer()
@@ -97,6 +99,8 @@ func (p *Proxy) Serve(ctx context.Context, grpcListener, httpListener net.Listen
 		err = front.Close() // the bound has passed: what is still under way is cut off
 	}
 	server.GracefulStop()
+	calls.Idle(grace)
+	calls.Close()
 	p.close()
 	return errors.Join(err, serving.Wait())
 }

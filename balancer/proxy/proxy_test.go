@@ -11,14 +11,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/ainur-faas/ainur/agent/agentpb"
+	"github.com/ainur-faas/ainur/internal/multiplex"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// callers are the two ways to call by gRPC; both must behave the same.
+// callers are the ways to call; all must behave the same.
 var callers = map[string]func(*testing.T, *balancer, context.Context, *pb.InvokeRequest) *pb.InvokeReply{
 	"unary": func(t *testing.T, b *balancer, ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
 		reply, err := b.Invoke(ctx, req)
@@ -41,6 +44,46 @@ var callers = map[string]func(*testing.T, *balancer, context.Context, *pb.Invoke
 		}
 		return reply
 	},
+	"multiplexed": func(t *testing.T, b *balancer, ctx context.Context, req *pb.InvokeRequest) *pb.InvokeReply {
+		reply, err := multiplexed(ctx, b, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply
+	},
+}
+
+// multiplexed makes one call by a connection of its own, which ends with ctx.
+func multiplexed(ctx context.Context, b *balancer, req *pb.InvokeRequest) (*pb.InvokeReply, error) {
+	conn, err := multiplex.Dial(ctx, b.address, insecure.NewCredentials())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	payload, err := proto.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	w := make(waiter, 1)
+	if err := conn.Send(1, w, payload); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case reply := <-w:
+		return reply, nil
+	}
+}
+
+// waiter gets a reply.
+type waiter chan *pb.InvokeReply
+
+func (w waiter) Done(payload []byte, err error) {
+	reply := &pb.InvokeReply{}
+	if err == nil && proto.Unmarshal(payload, reply) == nil {
+		w <- reply
+	}
 }
 
 // eachCaller runs a test for both.
@@ -118,19 +161,6 @@ func TestStreamMultiplexes(t *testing.T) {
 	}
 }
 
-func TestWorkerWithoutStreams(t *testing.T) {
-	b, w := newBalancer(t, 0), newAgent(t, "w", func(a *fakeAgent) { a.noStream = true })
-	b.joins(t, w, "i")
-	for i := range 2 {
-		if reply := callers["stream"](t, b, t.Context(), &pb.InvokeRequest{Tid: fmt.Sprint(i)}); reply.GetOutcome() != pb.Outcome_OK {
-			t.Errorf("reply %v", reply)
-		}
-	}
-	if n := w.calls(); n != 2 {
-		t.Errorf("ran %d calls, want 2", n)
-	}
-}
-
 func TestRefusedWithoutMembers(t *testing.T) {
 	eachCaller(t, func(t *testing.T, call func(*balancer, *pb.InvokeRequest) *pb.InvokeReply) {
 		reply := call(newBalancer(t, 0), &pb.InvokeRequest{Tid: "t"})
@@ -152,7 +182,7 @@ func TestWorkerDiesInACall(t *testing.T) {
 		}))
 		b.joins(t, dies, "i")
 		b.joins(t, other, "i")
-		go func() { <-started; dies.server.Stop() }()
+		go func() { <-started; dies.stop() }()
 		reply := call(b, &pb.InvokeRequest{Tid: "t"})
 		if reply.GetOutcome() != pb.Outcome_PLATFORM || !strings.Contains(reply.GetError(), "worker dies was lost before it replied") || reply.GetWorker() != "dies" {
 			t.Errorf("reply %v", reply)
@@ -174,14 +204,14 @@ func TestUnreachableWorkerIsPassedOver(t *testing.T) {
 		b, dead, alive := newBalancer(t, 0), newAgent(t, "dead"), newAgent(t, "alive")
 		b.joins(t, dead, "i")
 		b.joins(t, alive, "i")
-		dead.server.Stop()
+		dead.stop()
 		time.Sleep(100 * time.Millisecond) // for the balancer to see its connection end
 		for i := range 4 {
 			if reply := call(b, &pb.InvokeRequest{Tid: fmt.Sprint(i)}); reply.GetOutcome() != pb.Outcome_OK || reply.GetWorker() != "alive" {
 				t.Errorf("reply %v", reply)
 			}
 		}
-		alive.server.Stop()
+		alive.stop()
 		time.Sleep(100 * time.Millisecond)
 		if reply := call(b, &pb.InvokeRequest{Tid: "t"}); reply.GetOutcome() != pb.Outcome_PLATFORM || !strings.Contains(reply.GetError(), "worker alive cannot be reached") {
 			t.Errorf("reply %v", reply)
@@ -383,6 +413,10 @@ func TestCallerGivesUp(t *testing.T) {
 				return err
 			}
 			_, err = stream.Recv()
+			return err
+		},
+		"multiplexed": func(ctx context.Context, b *balancer) error {
+			_, err := multiplexed(ctx, b, &pb.InvokeRequest{Tid: "t"})
 			return err
 		},
 	} {

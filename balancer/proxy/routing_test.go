@@ -94,7 +94,7 @@ func TestAtMostOnce(t *testing.T) {
 		}
 		for i, w := range workers[:3] {
 			time.Sleep(15 * time.Millisecond)
-			w.server.Stop()
+			w.stop()
 			b.joins(t, newAgent(t, fmt.Sprint("x", i), counts), "i")
 		}
 		calls.Wait()

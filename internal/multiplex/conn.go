@@ -25,7 +25,6 @@ type Waiter interface {
 // Conn makes calls. It is safe for concurrent use.
 type Conn struct {
 	*frames
-	reading sync.WaitGroup
 
 	mu      sync.Mutex
 	waiting map[uint64]Waiter
@@ -50,7 +49,7 @@ func Dial(ctx context.Context, address string, creds credentials.TransportCreden
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	c := &Conn{frames: newFrames(conn), waiting: map[uint64]Waiter{}, ended: make(chan struct{})}
-	c.reading.Go(c.receive)
+	go c.receive()
 	return c, nil
 }
 
@@ -144,13 +143,13 @@ func (c *Conn) end(err error) {
 	left := c.waiting
 	c.waiting = nil
 	c.mu.Unlock()
-	close(c.ended)
 	for _, w := range left {
 		w.Done(nil, c.lost)
 	}
+	close(c.ended)
 }
 
-// Ended is closed when the connection has ended, for the reason Lost.
+// Ended is closed when the connection has ended, for the reason Lost, and each Waiter was told.
 func (c *Conn) Ended() <-chan struct{} { return c.ended }
 
 // Lost is why the connection has ended, nil while it lasts.
@@ -160,8 +159,5 @@ func (c *Conn) Lost() error {
 	return c.lost
 }
 
-// Close ends the connection. What is under way is lost; when Close returns, all has ended.
-func (c *Conn) Close() {
-	c.close(ErrClosed)
-	c.reading.Wait()
-}
+// Close ends the connection. What is under way is lost, as each Waiter is told soon.
+func (c *Conn) Close() { c.close(ErrClosed) }
