@@ -148,6 +148,9 @@ func (p *Proxy) invoke(ctx context.Context, req *pb.InvokeRequest) *pb.InvokeRep
 func (p *Proxy) wait(ctx context.Context, request []byte) []byte {
 	replied := make(waiting, 1)
 	in := p.relay(replied, request)
+	if in == nil {
+		return <-replied
+	}
 	select {
 	case reply := <-replied:
 		return reply
