@@ -2,22 +2,26 @@ package orchestrator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 	"github.com/ainur-faas/ainur/orchestrator/result"
+	"github.com/ainur-faas/ainur/orchestrator/sim"
 )
 
-// Explanation is what was decided about one call, and what there was to choose from. It is
-// made from the records of all calls, so of a live run as of a simulated one; times are as
-// exact as these.
+// Explanation is what was decided about one call, and what there was to choose from. Of a live run it is
+// made from the records of all calls, and times are as exact as these; a simulated one is simulated
+// again, and tells of each decision.
 type Explanation struct {
 	Call     measure.Call    `json:"-"`
 	TID      string          `json:"tid"`
@@ -38,6 +42,9 @@ type Explanation struct {
 	Overtook  []Neighbour `json:"overtook"`  // that came later, and left before it
 	KeepAlive string      `json:"keepalive"`
 	ColdKind  string      `json:"cold_kind"`
+
+	Decisions []sim.Decision `json:"decisions"` // of a simulated run
+	Lacking   string         `json:"lacking"`   // why a simulated run has none
 }
 
 // ExplainedTime is a phase of the call.
@@ -62,7 +69,7 @@ type Neighbour struct {
 }
 
 // Explain explains the call of a run with this transaction id.
-func Explain(run *result.Run, tid string) (*Explanation, error) {
+func Explain(ctx context.Context, run *result.Run, tid string) (*Explanation, error) {
 	for _, rep := range run.Repeats {
 		calls, err := measure.ReadCalls(run.CallsPath(rep.Step))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -75,15 +82,41 @@ func Explain(run *result.Run, tid string) (*Explanation, error) {
 		if i < 0 {
 			continue
 		}
-		return explain(run.Point(rep.Point), rep.Repeat, calls, calls[i]), nil
+		e := explain(run.Point(rep.Point), rep.Repeat, calls, calls[i])
+		if run.Manifest.Mode == result.Simulated {
+			if e.Decisions, err = resimulate(ctx, run, rep.Step, &calls[i]); err != nil {
+				e.Decisions, e.Lacking = []sim.Decision{}, err.Error()
+			}
+		}
+		return e, nil
 	}
 	return nil, fmt.Errorf("run %s has no call %q: calls.parquet lists them in the column tid", run.Manifest.RunID, tid)
+}
+
+// resimulate simulates a step of a run again, as far as a call.
+func resimulate(ctx context.Context, run *result.Run, step result.Step, call *measure.Call) ([]sim.Decision, error) {
+	var model *sim.Model
+	switch text, err := os.ReadFile(filepath.Join(run.Dir, modelFile)); {
+	case err == nil:
+		if err := json.Unmarshal(text, &model); err != nil {
+			return nil, fmt.Errorf("%s: %w", modelFile, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	models, err := modelsOf(run.Experiment, model)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(run.Experiment.Points, func(p spec.Point) bool { return p.ID == step.Point })
+	s := newSimulation(models, "")
+	return sim.Explain(ctx, sim.Config{Point: &run.Experiment.Points[i], Model: models[i], Seed: step.Seed, Traces: s.calls}, call)
 }
 
 func explain(p *spec.Point, repeat int, calls []measure.Call, c measure.Call) *Explanation {
 	e := &Explanation{
 		Call: c, TID: c.TID, Function: c.Function, Status: c.Status, Point: result.Label(p), Repeat: repeat, Worker: c.Host, ColdKind: c.ColdKind,
-		Phases: []ExplainedTime{}, Candidates: []Candidate{}, Running: []Neighbour{}, Ahead: []Neighbour{}, Overtaken: []Neighbour{}, Overtook: []Neighbour{},
+		Phases: []ExplainedTime{}, Candidates: []Candidate{}, Running: []Neighbour{}, Ahead: []Neighbour{}, Overtaken: []Neighbour{}, Overtook: []Neighbour{}, Decisions: []sim.Decision{},
 	}
 	for _, phase := range measure.Phases(c) {
 		e.Phases = append(e.Phases, ExplainedTime{phase.Name, phase.Duration})

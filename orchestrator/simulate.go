@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -29,28 +31,49 @@ import (
 // changes nothing of what is computed. Durations come from model, or from the
 // functions' profiles when model is nil.
 func Simulate(ctx context.Context, exp *spec.Experiment, model *sim.Model, o Options) (*result.Run, hcl.Diagnostics, error) {
-	models := make([]sim.Model, len(exp.Points))
-	for i := range exp.Points {
-		if model != nil {
-			models[i] = *model
-			if err := model.Covers(&exp.Points[i]); err != nil {
-				return nil, nil, err
-			}
-			continue
-		}
-		declared, err := sim.Declared(&exp.Points[i])
-		if err != nil {
-			return nil, nil, err
-		}
-		models[i] = declared
+	models, err := modelsOf(exp, model)
+	if err != nil {
+		return nil, nil, err
 	}
 	x, err := begin(ctx, exp, o, result.Simulated)
 	if err != nil {
 		return nil, nil, err
 	}
+	if model != nil {
+		text, err := json.Marshal(model)
+		if err == nil {
+			err = atomicfile.Have(filepath.Join(x.run.Dir, modelFile), 0o644, append(text, '\n'))
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, x.run.Close())
+		}
+	}
 	x.jobs = cmp.Or(exp.Simulate.Jobs, runtime.GOMAXPROCS(0))
 	x.engine = newSimulation(models, exp.Simulate.Records)
 	return x.execute(ctx)
+}
+
+// modelFile is, in the folder of a simulated run, the model whose durations were not those of the profiles.
+const modelFile = "model.json"
+
+// modelsOf is a model for each point: the one given, or where it is nil that of the functions' profiles.
+func modelsOf(exp *spec.Experiment, model *sim.Model) ([]sim.Model, error) {
+	models := make([]sim.Model, len(exp.Points))
+	for i := range exp.Points {
+		if model != nil {
+			models[i] = *model
+			if err := model.Covers(&exp.Points[i]); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		declared, err := sim.Declared(&exp.Points[i])
+		if err != nil {
+			return nil, err
+		}
+		models[i] = declared
+	}
+	return models, nil
 }
 
 // simulation is the engine of virtual time. Repeats are independent of each other.

@@ -103,6 +103,7 @@ type invocation struct {
 	rank     time.Duration
 	dequeued time.Duration
 	state    state
+	bypassed bool     // it did not queue
 	sandbox  *sandbox // while running
 	kind     Kind     // of its start
 	load     int      // that ran when it did start
@@ -283,7 +284,7 @@ func (w *Worker) arrive(now time.Duration, ev Arrive, dst []Action) []Action {
 	it := w.invocation()
 	*it = invocation{id: ev.Invocation, function: f, item: item, place: -1, byAge: -1}
 	w.calls[it.id] = it
-	if w.bypasses(it) {
+	if it.bypassed = w.bypasses(it); it.bypassed {
 		return w.begin(now, it, dst)
 	}
 	it.rank = w.order.Rank(item)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -19,11 +20,12 @@ func (c *cli) explainInvocationCommand() *cobra.Command {
 		Short: "Why a call went where it did, when it did: candidates, neighbours and choice",
 		Long: `Tells of one call of a run, live or simulated, by its transaction id (the column tid of
 calls.parquet): where its time went, what each worker had when the balancer chose, and on its
-worker what ran, what went before it, and what it was overtaken by. All of it is computed from the
-records of the run.`,
+worker what ran, what went before it, and what it was overtaken by. Of a simulated run, which is
+simulated again as far as that call, also each decision: what it went by, what there was to choose
+from with the loads, ranks and priorities, and the choice.`,
 		Example: "  ainur explain-invocation 5ca1ab1e.1.steady.41 --run latest",
 		Args:    args(cobra.ExactArgs(1)),
-		RunE:    func(_ *cobra.Command, args []string) error { return c.explainInvocation(of, args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.explainInvocation(cmd.Context(), of, args[0]) },
 	}
 	cmd.Flags().StringVar(&of, "run", of, "id, folder or latest")
 	return cmd
@@ -32,12 +34,12 @@ records of the run.`,
 // shownNeighbours bounds the neighbours of a kind that are shown.
 const shownNeighbours = 10
 
-func (c *cli) explainInvocation(ref, tid string) error {
+func (c *cli) explainInvocation(ctx context.Context, ref, tid string) error {
 	run, err := result.Open(ref, c.results)
 	if err != nil {
 		return err
 	}
-	e, err := orchestrator.Explain(run, tid)
+	e, err := orchestrator.Explain(ctx, run, tid)
 	if err != nil {
 		return err
 	}
@@ -91,8 +93,44 @@ func (c *cli) explainInvocation(ref, tid string) error {
 			t.Rows = append(t.Rows, []string{of.what, n.TID, n.Function, n.Waited.Round(time.Microsecond).String(), exec})
 		}
 	}
-	if len(t.Rows) == 0 {
-		return nil
+	if len(t.Rows) > 0 {
+		if err := t.Write(c.stdout); err != nil {
+			return err
+		}
 	}
-	return t.Write(c.stdout)
+	return c.writeDecisions(e)
+}
+
+// writeDecisions writes those of a simulated run, in order.
+func (c *cli) writeDecisions(e *orchestrator.Explanation) error {
+	if e.Lacking != "" {
+		fmt.Fprintf(c.stdout, "decisions: %s\n", e.Lacking)
+	}
+	for _, d := range e.Decisions {
+		fmt.Fprintf(c.stdout, "%-12v %-9s %s: %s", time.Duration(d.At), d.What, d.By, d.Choice)
+		if len(d.Inputs) > 0 {
+			fmt.Fprintf(c.stdout, " (%s)", strings.Join(d.Inputs, "; "))
+		}
+		fmt.Fprintln(c.stdout)
+		t := report.Table{Columns: []report.Column{{Name: "candidate"}, {Name: "of"}, {Name: "by"}, {Name: ""}}}
+		for i, s := range d.Candidates {
+			if i >= shownNeighbours && !s.Chosen {
+				continue
+			}
+			chosen := ""
+			if s.Chosen {
+				chosen = "chosen"
+			}
+			t.Rows = append(t.Rows, []string{s.Name, s.Of, s.Score, chosen})
+		}
+		if more := len(d.Candidates) - len(t.Rows); more > 0 {
+			t.Rows = append(t.Rows, []string{fmt.Sprintf("… and %d more", more), "", "", ""})
+		}
+		if len(t.Rows) > 0 {
+			if err := t.Write(c.stdout); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

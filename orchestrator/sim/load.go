@@ -156,6 +156,7 @@ func (l *load) send(p *spec.Phase, name string, from *client) {
 		Memory: measure.Missing, BytesOut: int64(len(f.Args)),
 	}
 	l.sent++
+	l.run.watch.made(c)
 	if from == nil && l.inFlight >= cmp.Or(l.spec.MaxInFlight, defaultMaxInFlight) { // a closed loop caps itself
 		c.row.Sent, c.row.Status = measure.Missing, measure.Dropped
 		c.row.Error = fmt.Sprintf("%d calls were in flight, the most allowed", l.inFlight)

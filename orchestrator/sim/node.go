@@ -64,7 +64,9 @@ func (n *node) happen(what happening, id uint64) {
 // handle gives ev to the scheduler and turns what it decides into events.
 func (n *node) handle(ev worker.Event) {
 	now := n.run.now
+	n.run.watch.before(n)
 	n.actions = n.core.Handle(now, ev, n.actions[:0])
+	n.run.watch.after(n, ev, n.actions)
 	for _, a := range n.actions {
 		n.run.log.action(now, n.name, a)
 		switch a.Op {

@@ -38,10 +38,12 @@ func newRouter(r *run, b spec.Balancer) (*router, error) {
 
 // pick chooses the node of a call, which is in flight there until done.
 func (r *router) pick(c *call) *node {
+	chosen := r.run.watch.routes(r, c)
 	m, ok := r.core.Pick(r.run.now, c.function.Name)
 	if !ok {
 		return nil
 	}
+	chosen(m.Worker)
 	c.member = m.ID
 	r.run.log.route(r.run.now, r.name, c.id, m.Worker)
 	return r.nodes[m.ID]

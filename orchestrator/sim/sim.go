@@ -25,12 +25,12 @@ import (
 // be waited for (loadgen/measure has their names). From Dispatch to Finish the call
 // holds its sandbox and the CPU that the function asks for.
 type FunctionModel struct {
-	Request  spec.Dist // to the queue of the agent
-	Start    spec.Dist // to make a sandbox ready
-	Dispatch spec.Dist // from a ready sandbox to user code
-	Exec     spec.Dist // user code
-	Finish   spec.Dist // from there to the agent's reply
-	Reply    spec.Dist // back to the load generator
+	Request  spec.Dist `json:"request"`  // to the queue of the agent
+	Start    spec.Dist `json:"start"`    // to make a sandbox ready
+	Dispatch spec.Dist `json:"dispatch"` // from a ready sandbox to user code
+	Exec     spec.Dist `json:"exec"`     // user code
+	Finish   spec.Dist `json:"finish"`   // from there to the agent's reply
+	Reply    spec.Dist `json:"reply"`    // back to the load generator
 }
 
 // instant reports whether a call of a warm sandbox takes no time.
@@ -40,11 +40,11 @@ func (m *FunctionModel) instant() bool {
 
 // Model is how long things take on a worker.
 type Model struct {
-	Functions map[string]FunctionModel // by name
+	Functions map[string]FunctionModel `json:"functions"` // by name
 	// Slowdown is how many times as long as alone an execution takes where so many
 	// run on one worker: that of 1 first. More than it names get no more work done
 	// than the last. Without any, executions do not slow each other down.
-	Slowdown []float64
+	Slowdown []float64 `json:"slowdown,omitempty"`
 }
 
 // Covers returns an error that names a function of the point that the model does not know.
@@ -84,6 +84,8 @@ type Config struct {
 	// Record receives each call once it has ended, in the order in which they were made,
 	// without Point, Repeat and TID. It must not keep it. Its error ends the simulation.
 	Record func(*measure.Call) error
+
+	watch *watch // nil but for Explain
 }
 
 // Result is when the sending of each load by name ended, since the load began, and when the
@@ -152,6 +154,8 @@ type run struct {
 	calls     calls
 	deadlines map[time.Duration]*deadlines // by time limit
 	log       *decisionLog
+	point     string // ID
+	watch     *watch // nil where nothing is explained
 }
 
 func (r *run) deadlinesOf(limit time.Duration) *deadlines {
@@ -169,7 +173,7 @@ func newRun(c Config) (*run, error) {
 	}
 	r := &run{
 		seed: c.Seed, functions: map[string]*function{}, calls: calls{first: 1, next: 1},
-		deadlines: map[time.Duration]*deadlines{}, log: newDecisionLog(c.Log),
+		deadlines: map[time.Duration]*deadlines{}, log: newDecisionLog(c.Log), point: c.Point.ID, watch: c.watch,
 	}
 	functions := make([]*function, 0, len(c.Point.Functions))
 	for _, f := range c.Point.Functions {
