@@ -51,10 +51,12 @@ func Diff(d Desired, h *facts.Host, now time.Time) (all []Change, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if m == nil && h.Has(d.Home()) {
-		return nil, fmt.Errorf("%s is there and has no manifest: it is not of ainur; remove it, or give another state_dir", d.Home())
-	}
 	if m == nil {
+		for _, f := range []struct{ folder, attribute string }{{d.Home(), "state_dir"}, {d.Root(), "prefix"}} { // destroy would remove all that is in them
+			if h.Has(f.folder) {
+				return nil, fmt.Errorf("%s is there, and no manifest says that it is ainur's: remove it, or give another install.%s", f.folder, f.attribute)
+			}
+		}
 		m = &Manifest{}
 	}
 	add := func(step Step, kind Kind, what, why string) { all = append(all, Change{step, kind, what, why}) }

@@ -249,8 +249,10 @@ func TestDiff(t *testing.T) {
 			}
 		})
 	}
-	if _, err := setup.Diff(d, &facts.Host{Exists: []string{d.Home()}}, now); err == nil || !strings.Contains(err.Error(), "not of ainur") {
-		t.Errorf("a folder of somebody else's: %v", err)
+	for folder, attribute := range map[string]string{d.Home(): "state_dir", d.Root(): "prefix"} {
+		if _, err := setup.Diff(d, &facts.Host{Exists: []string{folder}}, now); err == nil || !strings.Contains(err.Error(), "install."+attribute) {
+			t.Errorf("the folder %s of somebody else: %v", folder, err)
+		}
 	}
 	other := d
 	other.Prefix = "/elsewhere"
