@@ -3,6 +3,7 @@ package hcl
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -53,8 +54,22 @@ func (b *builder) cluster(in *instance) spec.Cluster {
 		first[h.Label] = h.Range
 		c.Hosts = append(c.Hosts, hostOf(in, h))
 	}
+	if in := in.One("install"); in != nil {
+		for _, name := range []string{"prefix", "state_dir"} {
+			at := in.Attrs[name].Range
+			if path, ok := in.Attrs[name].Go.(string); ok && !folder.MatchString(path) {
+				b.report(diag.Problem{
+					ID: "AIN1203", Summary: fmt.Sprintf("%s cannot be %q", name, path), At: &at,
+					Notes: []diag.Note{diag.Help("an absolute path, of letters, digits and . _ - + = , @ :")},
+				})
+			}
+		}
+	}
 	return c
 }
+
+// folder is a path that is one word for every shell.
+var folder = regexp.MustCompile(`^/[\w./+=,@:-]*$`)
 
 // hostOf is a host of a cluster.
 func hostOf(cluster *instance, b *decode.Block) spec.Host {

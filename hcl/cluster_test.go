@@ -1,6 +1,7 @@
 package hcl_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -85,5 +86,47 @@ experiment "e" {
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("-want +got:\n" + diff)
+	}
+}
+
+// TestInstallFolder: where ainur goes on a host is one absolute path, for every shell too.
+func TestInstallFolder(t *testing.T) {
+	for install, says := range map[string]string{
+		`prefix = "opt"`:            "prefix cannot be",
+		`prefix = "/opt/a b"`:       "prefix cannot be",
+		`state_dir = "/srv/*"`:      "state_dir cannot be",
+		`state_dir = "/srv/a\nb"`:   "state_dir cannot be",
+		`prefix = "/srv/ainur-1.0"`: "",
+	} {
+		m, diags := load(t, `
+cluster "lab" {
+  install { `+install+` }
+  host "a" { address = "h" }
+}
+worker "w" { on = cluster.lab.host.a }
+function "f" {
+  builtin = "hello"
+  memory  = "64MiB"
+}
+load "l" {
+  target   = worker.w
+  call     = function.f
+  duration = "1s"
+  arrival "constant" { rate = "1/s" }
+}
+experiment "e" {
+  title   = "E"
+  cluster = cluster.lab
+  worker  = worker.w
+  load    = load.l
+}
+`)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		_, diags = m.Clusters("e")
+		if says == "" && diags.HasErrors() || !strings.Contains(diags.Error(), says) {
+			t.Errorf("%s: got %v, want %q", install, diags, says)
+		}
 	}
 }
