@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/printable"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
 )
 
@@ -26,7 +28,8 @@ func (c *cli) execCommand() *cobra.Command {
 		Short: "Run a command on the hosts of a cluster, and show the same answers together",
 		Long: `Runs a command on all hosts at a time. No shell reads its arguments: for one, give
 sh -c '...'. The exit code is that of the host where it was the highest, or 4 where
-one cannot be reached.`,
+one cannot be reached. Control characters that a host prints are shown as �; with
+-o json the output is as it was.`,
 		Example: `  ainur exec -- uptime
   ainur exec --limit @worker --become -- sh -c 'dmesg | tail -3'`,
 		Args: args(cobra.MinimumNArgs(1)),
@@ -88,10 +91,14 @@ func execOn(ctx context.Context, d dialer, h spec.Host, become spec.Become, comm
 	s := said{Host: h.Name, Exit: -1}
 	conn, err := d.Dial(ctx, h, become)
 	if err == nil {
-		var out bytes.Buffer
-		command.Stdout, command.Stderr = &out, &out
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		out := &printed{over: func() {
+			cancel(fmt.Errorf("it printed more than %d MiB: have it write a file, and fetch that with ainur cp", mostPrinted>>20))
+		}}
+		command.Stdout, command.Stderr = out, out
 		err = errors.Join(conn.Run(ctx, command), conn.Close())
-		s.Output = out.String()
+		s.Output = out.text()
 	}
 	var bad *remote.ExitError
 	switch {
@@ -103,6 +110,34 @@ func execOn(ctx context.Context, d dialer, h spec.Host, become spec.Become, comm
 		s.err, s.Error = err, err.Error()
 	}
 	return s
+}
+
+// mostPrinted bounds what is kept of a command on one host, in bytes.
+const mostPrinted = 16 << 20
+
+// printed is what a command prints on standard output and standard error, which come at
+// the same time.
+type printed struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	over func() // is called with what there is no room for
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	room := mostPrinted - p.b.Len()
+	p.b.Write(b[:min(len(b), room)])
+	if len(b) > room {
+		p.over()
+	}
+	return len(b), nil
+}
+
+func (p *printed) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.b.String()
 }
 
 // showSaid shows answers that are the same once, with all hosts that gave them.
@@ -121,14 +156,17 @@ func (c *cli) showSaid(all []said) {
 		hosts[a] = append(hosts[a], s.Host)
 	}
 	for _, a := range order {
-		names := strings.Join(hosts[a], " ")
+		names, output := strings.Join(hosts[a], " "), printable.Text(a.output)
+		if output != "" && !strings.HasSuffix(output, "\n") {
+			output += "\n"
+		}
 		switch {
 		case a.error != "":
-			fmt.Fprintf(c.stderr, "%s: %s\n", names, a.error)
+			fmt.Fprintf(c.stderr, "%s: %s\n", names, printable.Text(a.error))
 		case a.exit != 0:
-			fmt.Fprintf(c.stdout, "%s: exit status %d\n%s", names, a.exit, a.output)
+			fmt.Fprintf(c.stdout, "%s: exit status %d\n%s", names, a.exit, output)
 		default:
-			fmt.Fprintf(c.stdout, "%s:\n%s", names, a.output)
+			fmt.Fprintf(c.stdout, "%s:\n%s", names, output)
 		}
 	}
 }

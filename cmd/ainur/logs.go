@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ainur-faas/ainur/internal/printable"
 	"github.com/ainur-faas/ainur/orchestrator/report"
 	"github.com/ainur-faas/ainur/orchestrator/result"
 )
@@ -79,7 +80,7 @@ func (c *cli) logs(run *result.Run, f logFlags) error {
 
 func (c *cli) printLogs(lines []report.LogLine) error {
 	for _, l := range lines {
-		if _, err := fmt.Fprintf(c.stdout, "%s  %-8s %-9s %s\n", l.Time.Format("15:04:05.000000"), l.Host, l.Component, l.Text); err != nil {
+		if _, err := fmt.Fprintf(c.stdout, "%s  %-8s %-9s %s\n", l.Time.Format("15:04:05.000000"), l.Host, l.Component, printable.Text(l.Text)); err != nil {
 			return err
 		}
 	}

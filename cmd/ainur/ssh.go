@@ -1,20 +1,24 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ainur-faas/ainur/hcl"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/atomicfile"
 	"github.com/ainur-faas/ainur/orchestrator/remote"
 )
 
@@ -30,7 +34,10 @@ func (c *cli) sshConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			config := stanzas(cluster.Hosts)
+			config, err := stanzas(cluster.Hosts)
+			if err != nil {
+				return exit(exitSpec, err)
+			}
 			c.data = map[string]any{"config": config}
 			if c.output == "table" {
 				_, err = fmt.Fprint(c.stdout, config)
@@ -51,8 +58,9 @@ func (c *cli) reachable(args []string, f *clusterFlags) (spec.Cluster, error) {
 	return c.cluster(m, f)
 }
 
-// stanzas is hosts for ssh -F. What the configuration of OpenSSH decides is left to it.
-func stanzas(hosts []spec.Host) string {
+// stanzas is hosts for ssh -F. What the configuration of OpenSSH decides is left to it. What
+// would not be the one word, or the one file, that it stands for is an error.
+func stanzas(hosts []spec.Host) (config string, err error) {
 	var b strings.Builder
 	for _, h := range hosts {
 		if h.Connection == "local" {
@@ -62,6 +70,10 @@ func stanzas(hosts []spec.Host) string {
 		line := func(keyword, value string) {
 			if value != "" {
 				fmt.Fprintf(&b, "  %s %s\n", keyword, value)
+			}
+			word := strings.TrimSuffix(strings.TrimPrefix(value, `"`), `"`)
+			if strings.HasPrefix(word, "-") || strings.ContainsFunc(word, func(r rune) bool { return r == '"' || unicode.IsControl(r) || r == ' ' && word == value }) {
+				err = errors.Join(err, fmt.Errorf("host %s: %s cannot be %q for OpenSSH: give it without quotes, line ends, a - at its beginning, and spaces", h.Name, keyword, word))
 			}
 		}
 		fmt.Fprintf(&b, "Host %s\n", h.Name)
@@ -80,7 +92,7 @@ func stanzas(hosts []spec.Host) string {
 			line("UserKnownHostsFile", `"`+s.KnownHosts+`"`)
 		}
 		if s.Agent != "" && s.Agent != "auto" {
-			line("IdentityAgent", s.Agent)
+			line("IdentityAgent", `"`+s.Agent+`"`)
 		}
 		line("StrictHostKeyChecking", map[string]string{"strict": "yes", "accept_new": "accept-new"}[s.HostKey])
 		if s.ProxyJump != nil {
@@ -94,10 +106,10 @@ func stanzas(hosts []spec.Host) string {
 		line("ServerAliveInterval", strconv.Itoa(int(s.Keepalive.Seconds())))
 		line("ServerAliveCountMax", strconv.Itoa(s.KeepaliveMax))
 		if s.Config != "none" && s.Config != "" {
-			fmt.Fprintf(&b, "  Include %s\n", s.Config)
+			line("Include", `"`+s.Config+`"`)
 		}
 	}
-	return b.String()
+	return b.String(), err
 }
 
 func (c *cli) sshCommand() *cobra.Command {
@@ -121,7 +133,11 @@ func (c *cli) sshCommand() *cobra.Command {
 			if hosts[0].Connection == "local" {
 				return exit(exitUsage, fmt.Errorf("host %s is this machine", hosts[0].Name))
 			}
-			return c.shell(jumping(hosts[0]), append([]string{hosts[0].Name}, args[1:]...))
+			config, err := jumping(hosts[0])
+			if err != nil {
+				return exit(exitSpec, err)
+			}
+			return c.shell(config, append([]string{hosts[0].Name}, args[1:]...))
 		},
 	}
 	c.varFlags(cmd)
@@ -132,9 +148,8 @@ func (c *cli) sshCommand() *cobra.Command {
 
 // jumping is a host for ssh -F, with the bastions that it is behind reached by the
 // same keys.
-func jumping(h spec.Host) string {
-	var text strings.Builder
-	text.WriteString(stanzas([]spec.Host{h}))
+func jumping(h spec.Host) (config string, err error) {
+	all := []spec.Host{h}
 	for _, jump := range h.SSH.ProxyJump {
 		name := jump[strings.LastIndex(jump, "@")+1:]
 		if host, _, ok := strings.Cut(name, ":"); ok {
@@ -145,9 +160,9 @@ func jumping(h spec.Host) string {
 		}
 		b := spec.Host{Name: name, Address: name, SSH: h.SSH}
 		b.SSH.ProxyJump, b.SSH.User, b.SSH.Port = nil, "", 0
-		text.WriteString(stanzas([]spec.Host{b}))
+		all = append(all, b)
 	}
-	return text.String()
+	return stanzas(all)
 }
 
 // shell becomes the ssh of this machine, with a configuration, until that ends.
@@ -180,7 +195,7 @@ func (c *cli) cpCommand() *cobra.Command {
 		Short: "Copy files to the hosts of a cluster, or one file from each of them",
 		Long: `Copies files of this machine into a folder of every host, or with :PATH first a
 file of every host into a folder of this machine, where each has the host's name
-before its own.`,
+before its own and is for you alone to read, since it may have been so there.`,
 		Example: "  ainur cp tool.sh /usr/local/bin/ --become\n  ainur cp :/var/log/syslog logs --limit @worker",
 		Args:    args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -200,7 +215,7 @@ before its own.`,
 				all.Go(func() error {
 					conn, err := d.Dial(cmd.Context(), h, cluster.Become)
 					if err == nil {
-						err = errors.Join(copies(cmd, conn, h.Name, root, args), conn.Close())
+						err = errors.Join(copies(cmd.Context(), conn, h.Name, root, args), conn.Close())
 					}
 					failed[i] = err
 					return nil
@@ -217,31 +232,29 @@ before its own.`,
 }
 
 // copies copies to a host, or from it.
-func copies(cmd *cobra.Command, conn remote.Conn, host string, root bool, args []string) (err error) {
+func copies(ctx context.Context, conn remote.Conn, host string, root bool, args []string) error {
 	files, to := args[:len(args)-1], args[len(args)-1]
 	if from, ok := strings.CutPrefix(files[0], ":"); ok {
 		if len(files) > 1 {
 			return exit(exitUsage, errors.New("one file at a time is copied from hosts"))
 		}
-		if err := os.MkdirAll(to, 0o755); err != nil {
-			return err
-		}
-		f, err := os.Create(filepath.Join(to, host+"-"+path.Base(from)))
+		err := atomicfile.Write(filepath.Join(to, host+"-"+path.Base(from)), 0o600, func(w io.Writer) error {
+			return conn.Run(ctx, remote.Command{Args: []string{"cat", "--", from}, Root: root, Stdout: w, Lasts: true})
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("copy %s from host %s: %w", from, host, err)
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		return conn.Run(cmd.Context(), remote.Command{Args: []string{"cat", "--", from}, Root: root, Stdout: f})
+		return nil
 	}
 	for _, name := range files {
-		if err := send(cmd, conn, name, path.Join(to, filepath.Base(name)), root); err != nil {
+		if err := send(ctx, conn, name, path.Join(to, filepath.Base(name)), root); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func send(cmd *cobra.Command, conn remote.Conn, name, to string, root bool) error {
+func send(ctx context.Context, conn remote.Conn, name, to string, root bool) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -254,6 +267,6 @@ func send(cmd *cobra.Command, conn remote.Conn, name, to string, root bool) erro
 	if info.IsDir() {
 		return fmt.Errorf("copy %s: it is a folder", name)
 	}
-	_, err = conn.Push(cmd.Context(), remote.File{Path: to, Mode: info.Mode().Perm(), Root: root, Content: f})
+	_, err = conn.Push(ctx, remote.File{Path: to, Mode: info.Mode().Perm(), Root: root, Content: f})
 	return err
 }
