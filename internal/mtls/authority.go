@@ -25,6 +25,9 @@ type Authority struct {
 // up hosts after half of it.
 const life = 2 * 365 * 24 * time.Hour
 
+// Early is how long before they are made certificates are valid: clocks differ.
+const Early = time.Hour
+
 // NewAuthority makes one. Whoever has its key can do all that ainur can on the hosts.
 func NewAuthority(deployment string, now time.Time) (a *Authority, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -122,14 +125,13 @@ func Check(authority, certificate []byte, names []string, now time.Time) error {
 	return nil
 }
 
-// template begins an hour ago: clocks differ.
 func template(name string, now time.Time) *x509.Certificate {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		panic("mtls: " + err.Error()) // the system's generator does not fail
 	}
 	return &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life),
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-Early), NotAfter: now.Add(life),
 	}
 }
 

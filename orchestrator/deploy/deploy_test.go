@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -106,6 +107,15 @@ func TestStale(t *testing.T) {
 		if got := now.Stale(plan(change)); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestBehind: a host whose clock says that certificates are still to come is not set up.
+func TestBehind(t *testing.T) {
+	s := &Site{}
+	_, err := s.plan(&Host{Facts: &facts.Host{Offset: -2 * time.Hour}}, nil, nil, time.Now())
+	if err == nil || !strings.Contains(err.Error(), "2h0m0s behind") {
+		t.Errorf("got %v", err)
 	}
 }
 

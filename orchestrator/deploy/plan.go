@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/mtls"
 	"github.com/ainur-faas/ainur/orchestrator/setup"
 )
 
@@ -96,9 +97,16 @@ func (s *Site) Plan(exp *spec.Experiment, now time.Time) (*Plan, error) {
 	return p, nil
 }
 
+// behindMost is how far a host's clock may be behind this machine's: certificates are valid
+// from a little longer ago.
+const behindMost = mtls.Early - 5*time.Minute
+
 func (s *Site) plan(h *Host, authority []byte, exp *spec.Experiment, now time.Time) (HostPlan, error) {
 	if h.Facts.UID != 0 {
 		return HostPlan{}, fmt.Errorf("user %d is not root there: say with become how to be", h.Facts.UID)
+	}
+	if behind := -h.Facts.Offset; behind > behindMost {
+		return HostPlan{}, fmt.Errorf("its clock is %v behind this machine's: set the one that is wrong; certificates would not be valid there yet", behind.Round(time.Second))
 	}
 	all := settings(exp, h.Host, h.Facts)
 	var notes []string
