@@ -11,6 +11,7 @@ import (
 
 	"github.com/ainur-faas/ainur/internal/digest"
 	"github.com/ainur-faas/ainur/orchestrator/node"
+	"github.com/ainur-faas/ainur/orchestrator/result"
 )
 
 // endless is a host whose files go on after content, for as long as somebody reads.
@@ -59,5 +60,22 @@ func TestFetchIsBounded(t *testing.T) {
 	}
 	if left, err := filepath.Glob(other + "*"); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// Files lists what tells how a repeat stands.
+func (h *endless) Files(context.Context, string, string) ([]node.File, error) {
+	return []node.File{{Path: resultFolder + "/points/p/1/" + result.StatusFile}}, nil
+}
+
+// What a host says of a repeat may be as long as that can be, and no longer.
+func TestBringIsBounded(t *testing.T) {
+	host := &endless{content: "{"}
+	run := &result.Run{Dir: t.TempDir()}
+	if _, _, err := bring(t.Context(), run, host, 1<<30); err == nil || !strings.Contains(err.Error(), result.StatusFile) {
+		t.Errorf("got %v", err)
+	}
+	if host.given != node.MaxTask-len(host.content) {
+		t.Errorf("%d bytes were taken", host.given)
 	}
 }

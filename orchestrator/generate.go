@@ -170,7 +170,7 @@ func (g *generators) aborted(p *generator) bool {
 	defer cancel()
 	var text bytes.Buffer
 	var out client.Outcome
-	err := p.host.Get(ctx, g.run, p.task.Name+"/"+measuredFolder+"/"+client.OutcomeFile, 0, &text)
+	err := node.Copy(ctx, p.host, g.run, p.task.Name+"/"+measuredFolder+"/"+client.OutcomeFile, 0, &text, node.MaxTask)
 	return err == nil && json.Unmarshal(text.Bytes(), &out) == nil && out.Stopped < client.Length(p.load)
 }
 

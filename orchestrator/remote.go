@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -99,7 +98,7 @@ func Attach(ctx context.Context, run *result.Run, exp *spec.Experiment, c Cluste
 // sent is the job that the controller has, ErrNotFound where not all of it is there.
 func (x *execution) sent(ctx context.Context, c Cluster) (job Job, err error) {
 	var text bytes.Buffer
-	if err := c.Controller.Get(ctx, x.run.Manifest.RunID, jobFile, 0, &text); err != nil {
+	if err := node.Copy(ctx, c.Controller, x.run.Manifest.RunID, jobFile, 0, &text, node.MaxTask); err != nil {
 		return job, err
 	}
 	return job, json.Unmarshal(text.Bytes(), &job)
@@ -316,7 +315,7 @@ func bring(ctx context.Context, run *result.Run, from node.Host, most int64) (si
 		}
 		var text bytes.Buffer
 		var status result.Repeat
-		if err := errors.Join(from.Get(ctx, id, f.Path, 0, &text), json.Unmarshal(text.Bytes(), &status)); err != nil {
+		if err := errors.Join(node.Copy(ctx, from, id, f.Path, 0, &text, node.MaxTask), json.Unmarshal(text.Bytes(), &status)); err != nil {
 			return 0, nil, fmt.Errorf("collect %s: %w", f.Path, err)
 		}
 		if status.State == result.Running {
@@ -369,10 +368,7 @@ func fetch(ctx context.Context, from node.Host, run string, f node.File, path st
 		}
 		info, err := part.Stat()
 		if err == nil {
-			err = from.Get(ctx, run, f.Path, info.Size(), &atMost{part, f.Size - info.Size()})
-			if errors.Is(err, errWhole) {
-				err = nil
-			}
+			err = node.Copy(ctx, from, run, f.Path, info.Size(), part, f.Size-info.Size())
 		}
 		if err := errors.Join(err, part.Close()); err != nil {
 			return err
@@ -392,26 +388,6 @@ func fetch(ctx context.Context, from node.Host, run string, f node.File, path st
 		}
 	}
 	return nil
-}
-
-// errWhole ends the reading of a file of which all is there that the host listed; it may have
-// grown since, or not be what the host said.
-var errWhole = errors.New("all of it is there")
-
-// atMost takes what is left of a file, and no more.
-type atMost struct {
-	w    io.Writer
-	left int64
-}
-
-func (a *atMost) Write(b []byte) (int, error) {
-	n := min(int64(len(b)), max(0, a.left))
-	a.left -= n
-	written, err := a.w.Write(b[:n])
-	if err == nil && written < len(b) {
-		err = errWhole
-	}
-	return written, err
 }
 
 // settle makes path hold what its partial file does. The ledger stays the file that it is: it is locked.

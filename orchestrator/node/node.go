@@ -35,6 +35,35 @@ type Host interface {
 	Forget(ctx context.Context, run string) (removed []string, err error)
 }
 
+// Copy is Get of most bytes at most: a file may have grown since it was listed, and a host
+// may not be what it says.
+func Copy(ctx context.Context, h Host, run, path string, offset int64, to io.Writer, most int64) error {
+	err := h.Get(ctx, run, path, offset, &atMost{to, most})
+	if errors.Is(err, errWhole) {
+		return nil
+	}
+	return err
+}
+
+// errWhole ends the reading of a file of which all that is wanted is there.
+var errWhole = errors.New("all of it is there")
+
+// atMost takes so many bytes and no more.
+type atMost struct {
+	w    io.Writer
+	left int64
+}
+
+func (a *atMost) Write(b []byte) (int, error) {
+	n := min(int64(len(b)), max(0, a.left))
+	a.left -= n
+	written, err := a.w.Write(b[:n])
+	if err == nil && written < len(b) {
+		err = errWhole
+	}
+	return written, err
+}
+
 // Errors that a caller may tell apart.
 var (
 	ErrNotFound = errors.New("there is no such run, daemon or file here")

@@ -18,7 +18,7 @@ import (
 	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
 )
 
-// MaxTask bounds a Task with its files, in bytes.
+// MaxTask bounds a Task with its files, and a file that says how a run stands, in bytes.
 const MaxTask = 64 << 20
 
 // Server serves a Supervisor by gRPC.
