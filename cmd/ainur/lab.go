@@ -144,20 +144,26 @@ func (c *cli) labList() error {
 	if err != nil {
 		return err
 	}
-	all := []*labs.Lab{}
-	t := report.Table{Columns: []report.Column{{Name: "lab"}, {Name: "hosts"}, {Name: "subnet"}, {Name: "folder"}}}
+	type listed struct {
+		*labs.Lab
+		Off []string `json:"off,omitempty"`
+	}
+	all := []listed{}
+	t := report.Table{Columns: []report.Column{{Name: "lab"}, {Name: "hosts"}, {Name: "off"}, {Name: "subnet"}, {Name: "folder"}}}
 	for _, name := range names {
 		l, err := labs.Open(filepath.Join(labs.Root, name))
+		var off []string
 		switch {
 		case errors.Is(err, labs.ErrUnfinished):
 			l = &labs.Lab{Name: name, Dir: filepath.Join(labs.Root, name)}
-			t.Rows = append(t.Rows, []string{name, "unfinished: ainur lab down " + name, "", l.Dir})
+			t.Rows = append(t.Rows, []string{name, "unfinished: ainur lab down " + name, "", "", l.Dir})
 		case err != nil:
 			return err
 		default:
-			t.Rows = append(t.Rows, []string{name, strconv.Itoa(len(l.Hosts)), l.Subnet.String(), l.Dir})
+			off = l.Off()
+			t.Rows = append(t.Rows, []string{name, strconv.Itoa(len(l.Hosts)), strings.Join(off, " "), l.Subnet.String(), l.Dir})
 		}
-		all = append(all, l)
+		all = append(all, listed{l, off})
 	}
 	c.data = all
 	if c.output == "json" {

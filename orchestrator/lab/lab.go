@@ -115,7 +115,7 @@ func Up(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	defer unlock()
 	if _, err := os.Lstat(o.Dir); err == nil {
-		return nil, fmt.Errorf("%s is there already: a lab, or what is left of one", o.Dir)
+		return nil, fmt.Errorf("%s is there already: a lab, or what is left of one, which ainur lab down removes", o.Dir)
 	}
 	l := &Lab{
 		Name: o.Name, Dir: o.Dir, Subnet: o.Subnet.Masked(), user: o.User, containerd: o.Containerd,
@@ -181,6 +181,14 @@ func (l *Lab) find(name string) (*Host, error) {
 		}
 	}
 	return nil, fmt.Errorf("lab %s has no host %s", l.Name, name)
+}
+
+// Off is what has ended of the lab: hosts by name, and "switch", without which none is reached.
+func (l *Lab) Off() (names []string) {
+	for _, h := range l.all() {
+		names = append(names, h.Name)
+	}
+	return slices.DeleteFunc(append(names, switchDir), func(name string) bool { return kept(l.path(name)) != 0 })
 }
 
 // path is one in the folder of the lab.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -280,6 +281,27 @@ func TestProcesses(t *testing.T) {
 	}
 	if !has(l.Hosts[0]) || has(l.Hosts[1]) {
 		t.Errorf("sleep runs on the first host: %t, on the second: %t", has(l.Hosts[0]), has(l.Hosts[1]))
+	}
+}
+
+// TestOff: a host that has ended is told, also to who did not make the lab.
+func TestOff(t *testing.T) {
+	l := up(t, lab.Options{Hosts: 2})
+	if off := l.Off(); len(off) > 0 {
+		t.Errorf("at first %v are off", off)
+	}
+	if err := syscall.Kill(l.Hosts[1].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	other, err := lab.Open(l.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(other.Off()) == 0 { // it takes a moment to end
+		time.Sleep(time.Millisecond)
+	}
+	if off := other.Off(); !slices.Equal(off, []string{"n2"}) {
+		t.Errorf("%v are off, want n2", off)
 	}
 }
 
