@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ainur-faas/ainur/internal/atomicfile"
+	"github.com/ainur-faas/ainur/internal/mono"
 	"github.com/ainur-faas/ainur/internal/pid"
 )
 
@@ -48,6 +49,7 @@ type record struct {
 	Task    Task   `json:"task"` // without its files
 	PID     int    `json:"pid"`
 	Started uint64 `json:"started"` // start time of the process since boot, in clock ticks
+	BootID  string `json:"boot_id"` // of the host then: numbers begin anew with each
 	Exit    *Exit  `json:"exit,omitempty"`
 }
 
@@ -97,7 +99,7 @@ func start(executable, dir string, t Task) (*daemon, error) {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", t.Name, err), read.Close(), spool.Close())
 	}
 	d.process, d.lifeline, d.record.PID = cmd.Process, stdin, cmd.Process.Pid
-	d.record.Started = pid.Started(d.record.PID)
+	d.record.Started, d.record.BootID = pid.Started(d.record.PID), mono.BootID()
 	err = d.save()
 	if t.Lease > 0 {
 		d.lease = time.AfterFunc(t.Lease, func() { go d.stop() })
@@ -155,7 +157,7 @@ func (d *daemon) end(err, spooled error) {
 		if status, ok := bad.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			e.Signal = status.Signal().String()
 		}
-		e.LastWords = lastWords(d.path + ".log")
+		e.LastWords = LastWords(d.path + ".log")
 	case err != nil:
 		e.Status, e.LastWords = -1, err.Error()
 	case spooled != nil:
@@ -277,8 +279,10 @@ func recovered(path string) (*daemon, error) {
 	}
 	d.lines = bytes.Count(out, []byte("\n"))
 	if d.record.Exit == nil {
-		await(d.record.PID, d.record.Started)
-		d.record.Exit = &Exit{Lost: true, LastWords: lastWords(path + ".log")}
+		if d.record.BootID == mono.BootID() {
+			await(d.record.PID, d.record.Started)
+		}
+		d.record.Exit = &Exit{Lost: true, LastWords: LastWords(path + ".log")}
 		if err := d.save(); err != nil {
 			return nil, err
 		}
@@ -297,12 +301,18 @@ func await(id int, started uint64) {
 	}
 }
 
-// lastWords is the end of a daemon's log.
-func lastWords(path string) string {
+// LastWords is the end of a daemon's log, "" where there is none.
+func LastWords(path string) string {
 	const most = 2 << 10
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(b[max(0, len(b)-most):]))
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return ""
+	}
+	text, _ := io.ReadAll(io.NewSectionReader(f, max(0, size-most), most)) // as far as it can be read
+	return strings.TrimSpace(string(text))
 }

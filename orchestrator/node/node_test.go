@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/ainur-faas/ainur/internal/mono"
 	"github.com/ainur-faas/ainur/internal/pid"
 	"github.com/ainur-faas/ainur/orchestrator/node"
 	pb "github.com/ainur-faas/ainur/orchestrator/node/nodepb"
@@ -328,7 +329,7 @@ func TestTakeOver(t *testing.T) {
 		defer close(ended)
 		_ = orphan.Wait() // it ends by itself
 	}()
-	record := fmt.Sprintf(`{"task": {"run": "R", "name": "d", "args": ["sh", "echo again"]}, "pid": %d, "started": %d}`, orphan.Process.Pid, pid.Started(orphan.Process.Pid))
+	record := fmt.Sprintf(`{"task": {"run": "R", "name": "d", "args": ["sh", "echo again"]}, "pid": %d, "started": %d, "boot_id": %q}`, orphan.Process.Pid, pid.Started(orphan.Process.Pid), mono.BootID())
 	for name, content := range map[string]string{"d.daemon": record, "d.out": "before\n", "d.log": "last words"} {
 		if err := os.WriteFile(filepath.Join(run, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -348,6 +349,33 @@ func TestTakeOver(t *testing.T) {
 	lines = nil
 	if exit, err := s.Follow(t.Context(), "R", "d", 0, collect); err != nil || exit.Err() != nil || strings.Join(lines, " ") != "again" {
 		t.Errorf("started again: %q, %+v, %v", lines, exit, err)
+	}
+}
+
+// TestOtherBoot: a process that has the number of a daemon of an earlier boot, and began as
+// long after its own, is left alone.
+func TestOtherBoot(t *testing.T) {
+	another := exec.Command("sleep", "60")
+	another.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := another.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = another.Process.Kill() // where it still is
+		_ = another.Wait()
+	})
+	dir := t.TempDir()
+	run := filepath.Join(dir, "runs", "r")
+	record := fmt.Sprintf(`{"task": {"run": "r", "name": "d"}, "pid": %d, "started": %d, "boot_id": "earlier"}`, another.Process.Pid, pid.Started(another.Process.Pid))
+	if err := errors.Join(os.MkdirAll(run, 0o700), os.WriteFile(filepath.Join(run, "d.daemon"), []byte(record), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	exit, err := open(t, dir).Stop(t.Context(), "r", "d")
+	if err != nil || !exit.Lost {
+		t.Errorf("the daemon: %+v, %v, want it lost", exit, err)
+	}
+	if text, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(another.Process.Pid), "stat")); err != nil || strings.Contains(string(text), ") Z ") {
+		t.Errorf("the other process has ended: %s, %v", text, err)
 	}
 }
 

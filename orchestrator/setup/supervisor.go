@@ -74,7 +74,7 @@ func (m *Manifest) supervise(ctx context.Context, d Desired, h *facts.Host) erro
 		return err
 	}
 	if err := await(ctx, d.Socket(), events, died); err != nil {
-		return fmt.Errorf("%w\n%s", err, lastWords(d.Log()))
+		return fmt.Errorf("%w\n%s", err, node.LastWords(d.Log()))
 	}
 	is, err := describe(ctx, d.Layout)
 	if err != nil {
@@ -151,12 +151,6 @@ func await(ctx context.Context, socket string, events *os.File, died <-chan erro
 			return cmp.Or(<-ended, err)
 		}
 	}
-}
-
-func lastWords(path string) string {
-	const most = 2 << 10
-	text, _ := os.ReadFile(path) // nothing where it has said nothing
-	return strings.TrimSpace(string(text[max(0, len(text)-most):]))
 }
 
 // stop ends the supervisor, which ends the daemons of runs, and all else that runs a
