@@ -154,7 +154,7 @@ func (w *watched) ask(ctx context.Context) hostStatus {
 	defer cancel()
 	d, err := w.client.Ask(within)
 	if err != nil {
-		return hostStatus{Host: w.name, Error: "no supervisor answers: " + err.Error(), err: err}
+		return hostStatus{Host: w.name, Error: "no supervisor answers, ainur up starts one: " + err.Error(), err: err}
 	}
 	return hostStatus{Host: w.name, Description: &d}
 }

@@ -166,6 +166,9 @@ func (c *cli) clusters(m *hcl.Module, experiment string) ([]spec.Cluster, error)
 
 // chosen is the only one of clusters, with the hosts that are to be worked with.
 func chosen(clusters []spec.Cluster, f *clusterFlags) (spec.Cluster, error) {
+	if f.parallel < 0 {
+		return spec.Cluster{}, exit(exitUsage, fmt.Errorf("--parallel is %d, want hosts at a time; 0 is 32", f.parallel))
+	}
 	switch len(clusters) {
 	case 1:
 	case 0:
