@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/orchestrator/facts"
+	"github.com/ainur-faas/ainur/orchestrator/remote"
 	"github.com/ainur-faas/ainur/orchestrator/setup"
 )
 
@@ -119,6 +121,29 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// mute is a host whose commands say something and then neither go on nor end.
+type mute struct {
+	remote.Conn
+	over <-chan struct{}
+}
+
+func (m mute) Run(_ context.Context, c remote.Command) error {
+	_, _ = c.Stdout.Write([]byte("x")) // it is read
+	<-m.over
+	return nil
+}
+
+// TestRelayed: whoever gives up is not kept by a host that does not.
+func TestRelayed(t *testing.T) {
+	over := make(chan struct{})
+	defer close(over)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := relayed(ctx, mute{over: over}, setup.Layout{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNoexec(t *testing.T) {
 	const mounts = `21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 22 21 0:20 / /opt rw,nosuid,noexec - tmpfs tmpfs rw
@@ -139,14 +164,14 @@ func TestRecap(t *testing.T) {
 	changed := Outcome{Host: "w4"}
 	changed.Changes = []setup.Change{{}, {}}
 	if err := Recap(&b, []Outcome{
-		{Host: "ctl"}, {Host: "w1"}, {Host: "w2"}, {Host: "w3"}, changed, {Host: "w5", Err: errors.New("host w5: up: no\nmore")}, {Host: "w6", Skipped: true},
+		{Host: "ctl"}, {Host: "w1"}, {Host: "w2"}, {Host: "w3"}, changed, {Host: "w5", Err: errors.New("host w5: up: no\x1b[2J\nmore")}, {Host: "w6", Skipped: true},
 	}); err != nil {
 		t.Fatal(err)
 	}
 	want := `  host       result
   ctl w1-w3  ok, nothing to change
   w4         ok, 2 changes
-  w5         failed: host w5: up: no
+  w5         failed: host w5: up: no�[2J
   w6         not begun: another host failed
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {

@@ -85,10 +85,12 @@ func relayed(ctx context.Context, conn remote.Conn, l setup.Layout) (net.Conn, e
 	said := make([]byte, 1)
 	if _, err := io.ReadFull(here, said); err != nil || said[0] != Relay {
 		_ = here.Close() // it returns nil
-		if ctx.Err() != nil {
+		select {
+		case why := <-ended:
+			return nil, fmt.Errorf("connect to %s: %w", l.Socket(), errors.Join(why, err))
+		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("connect to %s: %w", l.Socket(), errors.Join(<-ended, err))
 	}
 	return here, nil
 }

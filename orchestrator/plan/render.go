@@ -10,6 +10,7 @@ import (
 
 	"github.com/ainur-faas/ainur/hcl/spec"
 	"github.com/ainur-faas/ainur/hcl/units"
+	"github.com/ainur-faas/ainur/internal/printable"
 )
 
 // Render writes what a run of exp would do: its hosts, functions, loads and
@@ -223,11 +224,13 @@ func Count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// Columns writes rows one below the other, each cell as wide as its column.
+// Columns writes rows one below the other, each cell as wide as its column. Cells may be what
+// hosts say, and are shown on terminals.
 func Columns(b *bytes.Buffer, rows [][]string) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
+			row[i] = printable.Text(cell)
 			width[i] = max(width[i], utf8.RuneCountInString(cell))
 		}
 	}
