@@ -96,8 +96,10 @@ type Runner interface {
 func Read(ctx context.Context, conn Runner, q Query) (*Host, error) {
 	marker := newMarker()
 	c := q.command(marker, "")
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var said strings.Builder
-	c.Stdin, c.Stdout = strings.NewReader(gather), &said
+	c.Stdin, c.Stdout = strings.NewReader(gather), &atMost{&said, mostSaid, cancel}
 	if err := conn.Run(ctx, c); err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}
@@ -107,6 +109,25 @@ func Read(ctx context.Context, conn Runner, q Query) (*Host, error) {
 		err = fmt.Errorf("read facts: the host said only %q", said.String())
 	}
 	return h, err
+}
+
+// mostSaid bounds what a host says of itself, in bytes.
+const mostSaid = 16 << 20
+
+// atMost passes on so many bytes, and has who says more ended.
+type atMost struct {
+	to   io.Writer
+	left int
+	end  func(error)
+}
+
+func (a *atMost) Write(b []byte) (int, error) {
+	if a.left -= len(b); a.left < 0 {
+		err := fmt.Errorf("the host says more than %d MiB of itself", mostSaid>>20)
+		a.end(err)
+		return 0, err
+	}
+	return a.to.Write(b)
 }
 
 // read takes the lines of the script until its end, and calls busy when another

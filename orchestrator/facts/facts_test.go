@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -196,5 +197,27 @@ func TestHoldIsLost(t *testing.T) {
 			}
 			next.Release()
 		})
+	}
+}
+
+// endless is a host that says something for as long as it may.
+type endless struct{}
+
+func (endless) Run(ctx context.Context, c remote.Command) error {
+	for ctx.Err() == nil {
+		if _, err := c.Stdout.Write(bytes.Repeat([]byte("x"), 1<<20)); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// TestEndless: a host that does not stop to speak of itself is not listened to for ever.
+func TestEndless(t *testing.T) {
+	if _, err := facts.Read(t.Context(), endless{}, facts.Query{}); err == nil || !strings.Contains(err.Error(), "MiB of itself") {
+		t.Errorf("read: %v", err)
+	}
+	if _, _, err := facts.Hold(t.Context(), endless{}, facts.Query{}, "me", 0); err == nil || !strings.Contains(err.Error(), "MiB of itself") {
+		t.Errorf("hold: %v", err)
 	}
 }

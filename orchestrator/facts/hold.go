@@ -46,7 +46,7 @@ func Hold(ctx context.Context, conn Runner, q Query, owner string, wait time.Dur
 	held := &Held{stdin: stdin, lines: bufio.NewReader(out), marker: newMarker(), cancel: cancel, ended: make(chan struct{}), given: make(chan struct{})}
 	context.AfterFunc(ctx, func() { _ = stdin.Close() }) // it returns nil
 	c := q.command(held.marker, owner)
-	c.Stdin, c.Stdout, c.Lasts = io.MultiReader(strings.NewReader(gather), in), stdout, true
+	c.Stdin, c.Stdout, c.Lasts = io.MultiReader(strings.NewReader(gather), in), &atMost{stdout, mostSaid, func(err error) { _ = stdout.CloseWithError(err) }}, true // which returns nil
 	go func() {
 		defer close(held.ended)
 		held.err = conn.Run(ctx, c)
