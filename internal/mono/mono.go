@@ -2,6 +2,7 @@
 package mono
 
 import (
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -9,15 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// base is CLOCK_MONOTONIC at start; Go's own monotonic reading runs on the same clock.
-var start, base = func() (time.Time, time.Duration) {
+// base is CLOCK_MONOTONIC at start, on which Go's own monotonic reading runs too: the closest two of
+// some looks at both, since the process may be interrupted between them.
+var start, base = func() (start time.Time, base time.Duration) {
+	closest := time.Duration(math.MaxInt64)
+	for range 10 {
+		before, now, after := clock(), time.Now(), clock()
+		if after-before < closest {
+			closest, start, base = after-before, now, before+(after-before)/2
+		}
+	}
+	return start, base
+}()
+
+func clock() time.Duration {
 	var ts unix.Timespec
-	t := time.Now()
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		panic("mono: no CLOCK_MONOTONIC: " + err.Error())
 	}
-	return t, time.Duration(ts.Nano())
-}()
+	return time.Duration(ts.Nano())
+}
 
 // Now is CLOCK_MONOTONIC, about 1 µs exact.
 func Now() time.Duration { return base + time.Since(start) }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"runtime/debug"
@@ -138,15 +139,28 @@ func call(f func(context.Context, []byte) ([]byte, error), args []byte) (result 
 	return f(context.Background(), args)
 }
 
-// began is a moment by Go's clock and by CLOCK_MONOTONIC, on which Go's runs.
-var began, base = func() (time.Time, int64) {
+// began is a moment by Go's clock and base by CLOCK_MONOTONIC, on which Go's runs: the closest
+// two of some looks at both, since the process may be interrupted between them.
+var began, base = func() (began time.Time, base int64) {
+	closest := int64(math.MaxInt64)
+	for tries := 10; tries > 0; tries-- {
+		before, now, after := clock(), time.Now(), clock()
+		if after-before < closest {
+			closest, began, base = after-before, now, before+(after-before)/2
+		}
+	}
+	return began, base
+}()
+
+// clock is CLOCK_MONOTONIC.
+func clock() int64 {
 	var ts syscall.Timespec
 	const clockMonotonic = 1
 	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&ts)), 0)
 	if errno != 0 {
 		panic("no CLOCK_MONOTONIC: " + errno.Error())
 	}
-	return time.Now(), ts.Nano()
-}()
+	return ts.Nano()
+}
 
 func monotonic() int64 { return base + int64(time.Since(began)) }
