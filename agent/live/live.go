@@ -96,6 +96,8 @@ type box struct {
 	sandbox  sandbox.Sandbox // nil while starting
 	state    string
 	settled  chan struct{} // closed when it is ready or has failed
+	measured time.Duration // when memory was read, by who had it
+	memory   int64         // bytes, -1 when unknown
 	err      error         // why it failed; read after settled
 }
 

@@ -23,7 +23,7 @@ const Executable = "function"
 // SDK is the source of the packages that a function in Go is built with, by
 // their paths below agent/shim.
 //
-//go:embed fn/fn.go wire/wire.go
+//go:embed fn/fn.go wire/wire.go wire/quick.go
 var SDK embed.FS
 
 // Python is what runs python3 code.

@@ -23,6 +23,7 @@ const modulePath = "github.com/ainur-faas/ainur/"
 // prefix that fits it, and may import what is in a lower layer, or in its own
 // layer below the same top-level folder.
 var layers = [][]string{
+	{"agent/shim/wire"}, // part of functions in Go
 	{"internal/", "hcl/spec", "hcl/registry", "hcl/units"}, // leaves
 	{"agent/agentpb"}, // the wire
 	{"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "balancer/policy", "loadgen/arrival"}, // policies

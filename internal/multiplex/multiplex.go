@@ -22,8 +22,9 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/ainur-faas/ainur/agent/shim/wire"
 )
 
 const (
@@ -59,9 +60,9 @@ var (
 
 // frames reads and writes frames. One goroutine reads, many may write.
 type frames struct {
-	conn net.Conn
-	in   *bufio.Reader
-	raw  syscall.RawConn // nil where only all of conn can write, as with TLS
+	conn   net.Conn
+	in     *bufio.Reader
+	socket *wire.Quick // nil where only all of conn can read and write, as with TLS
 
 	mu      sync.Mutex
 	room    sync.Cond // that out has some again, or err is there
@@ -69,28 +70,15 @@ type frames struct {
 	spare   []byte    // empty, for the next out
 	writing bool      // somebody gives out to conn
 	err     error     // why nothing is written any more
-
-	attempt func(fd uintptr) bool // one write of what is in trying
-	trying  []byte
-	failed  error
 }
 
 func newFrames(conn net.Conn) *frames {
 	f := &frames{conn: conn, in: bufio.NewReaderSize(conn, inBuffer)}
 	f.room.L = &f.mu
-	switch c := conn.(type) { // and not any syscall.Conn: gRPC's of TLS is one
-	case *net.TCPConn:
-		f.raw, _ = c.SyscallConn() // it fails only on a closed one
-	case *net.UnixConn:
-		f.raw, _ = c.SyscallConn()
-	}
-	f.attempt = func(fd uintptr) bool {
-		n, err := syscall.Write(int(fd), f.trying)
-		f.trying = f.trying[max(n, 0):]
-		if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
-			f.failed = err
+	if tcp, ok := conn.(*net.TCPConn); ok { // and not any syscall.Conn: gRPC's of TLS is one
+		if s, err := wire.NewQuick(tcp); err == nil { // it fails only on a closed one
+			f.socket, f.in = s, bufio.NewReaderSize(s, inBuffer)
 		}
-		return true
 	}
 	return f
 }
@@ -171,21 +159,21 @@ func (f *frames) write(k kind, id uint64, payload []byte) error {
 		return nil
 	}
 	f.writing = true
-	if f.raw == nil {
+	if f.socket == nil {
 		go f.flush(f.take())
 		return nil
 	}
 	for {
 		all := f.take()
 		f.mu.Unlock()
-		rest, err := f.try(all)
+		n, err := f.socket.TryWrite(all)
 		f.mu.Lock()
 		switch {
 		case err != nil:
 			f.fail(err)
 			return nil // some of it may have been sent: who reads is told
-		case len(rest) > 0:
-			go f.flush(rest)
+		case n < len(all):
+			go f.flush(all[n:])
 			return nil
 		}
 		f.give(all)
@@ -209,16 +197,6 @@ func (f *frames) give(b []byte) {
 	if cap(b) <= keep {
 		f.spare = b[:0]
 	}
-}
-
-// try writes what the socket takes at once and returns the rest.
-func (f *frames) try(b []byte) (rest []byte, err error) {
-	f.trying, f.failed = b, nil
-	if err := f.raw.Write(f.attempt); err != nil {
-		return nil, err
-	}
-	rest, f.trying = f.trying, nil
-	return rest, f.failed
 }
 
 // flush writes rest, and then all else that there is.

@@ -30,7 +30,13 @@ type Frames struct {
 // ended, ended says why: it waits until the sandbox has ended, for a while, and
 // is the error of kind Crashed or OutOfMemory with its last words.
 func NewFrames(socket net.Conn, ended func() *sandbox.Error) *Frames {
-	return &Frames{socket: socket, conn: wire.NewConn(socket), ended: ended}
+	f := &Frames{socket: socket, conn: wire.NewConn(socket), ended: ended}
+	if c, ok := socket.(*net.UnixConn); ok {
+		if quick, err := wire.NewQuick(c); err == nil { // it fails only on a closed one
+			f.conn = wire.NewConn(quick)
+		}
+	}
+	return f
 }
 
 // Ready returns when user code is loaded. Its errors are *sandbox.Error of kind StartFailed.
