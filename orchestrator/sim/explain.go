@@ -119,7 +119,11 @@ func (w *watch) after(n *node, ev worker.Event, actions []worker.Action) {
 	if w.waits && known && !is.Waits {
 		w.waits = false
 		if !arrives {
-			w.decide("dequeue", n.name, occupancy(n), w.scored(w.queue), w.tid(id))
+			others := w.queue
+			if !slices.ContainsFunc(others, func(c worker.Call) bool { return c.Invocation == id }) {
+				others = nil // it was let past them
+			}
+			w.decide("dequeue", n.name, occupancy(n), w.scored(others), w.tid(id))
 		}
 		w.takes(n, actions)
 	}
