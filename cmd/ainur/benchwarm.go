@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -409,8 +410,12 @@ func (b *warmBench) direct(ctx context.Context, kind, function string, exp *spec
 		b.opened(box.Remove)
 		boxes = append(boxes, box)
 	}
+	busy := make([]sync.Mutex, len(boxes)) // each runs one invocation at a time
 	return loop("agent", kind, function, b.flags.each, func(i int) error {
-		_, err := boxes[i%len(boxes)].Invoke(ctx, []byte("{}"))
+		i %= len(boxes)
+		busy[i].Lock()
+		defer busy[i].Unlock()
+		_, err := boxes[i].Invoke(ctx, []byte("{}"))
 		return err
 	}), nil
 }
