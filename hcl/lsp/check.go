@@ -57,11 +57,6 @@ func (s *server) publish(shot snapshot) {
 		if !diags.HasErrors() {
 			diags = append(diags, m.Lint()...)
 		}
-		if len(m.Files()) > 0 && (!diags.HasErrors() || s.modules[shot.path] == nil) {
-			s.mu.Lock()
-			s.modules[shot.path] = m
-			s.mu.Unlock()
-		}
 		for name := range m.Files() {
 			files[name] = []any{}
 		}
@@ -70,6 +65,11 @@ func (s *server) publish(shot snapshot) {
 			if o.Place != nil {
 				files[o.Place.File] = append(files[o.Place.File], v.diagnostic(o))
 			}
+		}
+		if len(m.Files()) > 0 && (!diags.HasErrors() || s.modules[shot.path] == nil) {
+			s.mu.Lock()
+			s.modules[shot.path] = m // from here on it is that of who answers requests
+			s.mu.Unlock()
 		}
 	}
 	for _, name := range s.shown[shot.path] {
