@@ -161,7 +161,8 @@ func (a Ageing) rank(base time.Duration, it Item) time.Duration {
 	return base + scaled(a.Rate, it.Arrived)
 }
 
-func (a Ageing) check() error {
+// Check says what is wrong with the options.
+func (a Ageing) Check() error {
 	if !(a.Rate >= 0 && a.Rate <= 1000) {
 		return fmt.Errorf("ageing is %g, want 0 to 1000", a.Rate)
 	}
@@ -181,7 +182,8 @@ func (g Guess) of(it Item, d time.Duration) time.Duration {
 	return min(d, longest)
 }
 
-func (g Guess) check() error {
+// Check says what is wrong with the options.
+func (g Guess) Check() error {
 	if g.Unknown < 0 {
 		return fmt.Errorf("unknown is %v, want 0s or more", g.Unknown)
 	}

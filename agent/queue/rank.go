@@ -59,7 +59,7 @@ func (p SJF) New() Order { return plain(p.Rank) }
 // Rank returns the predicted execution.
 func (p SJF) Rank(it Item) time.Duration { return p.rank(p.of(it, it.Exec), it) }
 
-func (p SJF) check() error { return errors.Join(p.Ageing.check(), p.Guess.check()) }
+func (p SJF) check() error { return errors.Join(p.Ageing.Check(), p.Guess.Check()) }
 
 // ColdPriority is SJF of the time in a sandbox, start-up included where none is idle: what can
 // start warm goes first.
@@ -75,7 +75,7 @@ func (p ColdPriority) New() Order { return plain(p.Rank) }
 // Rank returns the predicted time in a sandbox.
 func (p ColdPriority) Rank(it Item) time.Duration { return p.rank(p.of(it, it.Expected), it) }
 
-func (p ColdPriority) check() error { return errors.Join(p.Ageing.check(), p.Guess.check()) }
+func (p ColdPriority) check() error { return errors.Join(p.Ageing.Check(), p.Guess.Check()) }
 
 // AvailScale is ColdPriority where each that waits takes one of the idle sandboxes from those of its function that
 // come after: of a burst only as many as there are sandboxes go first, and those that follow find them idle
@@ -93,7 +93,7 @@ func (p AvailScale) New() Order { return plain(p.Rank) }
 // Rank returns the predicted time in a sandbox.
 func (p AvailScale) Rank(it Item) time.Duration { return p.rank(p.of(it, it.Alone), it) }
 
-func (p AvailScale) check() error { return errors.Join(p.Ageing.check(), p.Guess.check()) }
+func (p AvailScale) check() error { return errors.Join(p.Ageing.Check(), p.Guess.Check()) }
 
 // Rare starts first what is called most seldom: of a function that is hardly ever called
 // nobody can be held up for long, and it has nobody else's sandbox to hope for. (Ilúvatar's code
@@ -115,7 +115,7 @@ func (p Rare) Rank(it Item) time.Duration {
 	return p.rank(-min(it.Interval, longest), it)
 }
 
-func (p Rare) check() error { return p.Ageing.check() }
+func (p Rare) check() error { return p.Ageing.Check() }
 
 // EEDF, earliest effective deadline first, starts first what should finish
 // first:
@@ -146,7 +146,7 @@ func (p EEDF) check() error {
 	if !(p.Weight >= 0 && p.Weight <= 1000) {
 		return fmt.Errorf("weight is %g, want 0 to 1000", p.Weight)
 	}
-	return p.Guess.check()
+	return p.Guess.Check()
 }
 
 // EDF starts first what has to finish first. The deadline of an item is its arrival plus
