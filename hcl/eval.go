@@ -103,7 +103,7 @@ func (m *Module) evaluator(facts bool) *evaluator {
 	p := m.opts.Policies
 	e.decoder = decode.New(e.eval, map[string]decode.Policy{
 		"queue": p.Queue, "keepalive": p.KeepAlive, "concurrency": p.Concurrency, "dispatch": p.Dispatch, "prewarm": p.Prewarm,
-		"estimate": p.Estimate, "policy": p.Balancer,
+		"estimate": p.Estimate, "gpu_queue": p.GPUQueue, "placement": p.Placement, "policy": p.Balancer,
 	})
 	return e
 }

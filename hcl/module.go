@@ -47,7 +47,7 @@ type Options struct {
 
 // Policies are the registries that names are checked against.
 type Policies struct {
-	Queue, KeepAlive, Concurrency, Dispatch, Prewarm, Estimate, Balancer decode.Policy
+	Queue, KeepAlive, Concurrency, Dispatch, Prewarm, Estimate, GPUQueue, Placement, Balancer decode.Policy
 }
 
 // Module is the files of one experiment folder, or one file.

@@ -456,6 +456,11 @@ func (b *builder) workers(all []*instance, c spec.Cluster) []spec.Worker {
 			MilliCPU: milli(decode.Get[float64](in.Block, "cores")), Memory: decode.Get[spec.Bytes](in.Block, "memory"),
 			Container: container(in.One("container")),
 		}
+		if g := in.One("gpu"); g != nil {
+			b.use(g)
+			w.GPU = gpu(g)
+			w.GPUQueue, w.Placement = decode.Get[spec.Named](in.Block, "gpu_queue"), decode.Get[spec.Named](in.Block, "placement")
+		}
 		if !in.Attrs["cores"].Given {
 			w.MilliCPU = 1000
 			if known {
@@ -487,6 +492,30 @@ func container(c *decode.Block) (s spec.Container) {
 		s.OCIRuntime = name
 	}
 	return s
+}
+
+// gpu is the GPUs of a worker.
+func gpu(b *decode.Block) spec.GPU {
+	g := spec.GPU{
+		Count: int(decode.Get[int64](b, "count")), Slots: int(decode.Get[int64](b, "slots")), Tokens: int(decode.Get[int64](b, "tokens")),
+		Memory: decode.Get[spec.Bytes](b, "memory"), Simulated: decode.Get[bool](b, "simulated"),
+	}
+	if !b.Attrs["tokens"].Given {
+		g.Tokens = g.Slots
+	}
+	return g
+}
+
+// compute is what a function may run on, as spec.Function has it.
+func compute(kinds []string) string {
+	switch {
+	case !slices.Contains(kinds, "gpu"):
+		return ""
+	case slices.Contains(kinds, "cpu"):
+		return "both"
+	default:
+		return "gpu"
+	}
 }
 
 func milli(cores float64) int64 { return int64(cores*1000 + 0.5) }
@@ -570,6 +599,10 @@ func (b *builder) checkCapacity(p spec.Point, instances []*instance, places []hc
 			switch {
 			case w.Memory > 0 && f.Memory > w.Memory:
 				refuse("memory", units.FormatBytes(f.Memory), units.FormatBytes(w.Memory))
+			case f.Compute == "gpu" && w.GPU.Count == 0:
+				refuse("gpu", "one", "none")
+			case f.Compute != "" && w.GPU.Memory > 0 && f.GPUMemory > w.GPU.Memory:
+				refuse("GPU memory", units.FormatBytes(f.GPUMemory), units.FormatBytes(w.GPU.Memory)+" on each")
 			case w.MilliCPU > 0 && f.MilliCPU > w.MilliCPU && b.capacityKnown(instances[i]):
 				refuse("CPU", fmt.Sprintf("%g cores", float64(f.MilliCPU)/1000), fmt.Sprintf("%g", float64(w.MilliCPU)/1000))
 			}
@@ -625,6 +658,7 @@ func (b *builder) code(in *instance) spec.Function {
 		Memory: decode.Get[spec.Bytes](in.Block, "memory"), MilliCPU: milli(decode.Get[float64](in.Block, "cpus")),
 		Timeout: decode.Get[time.Duration](in.Block, "timeout"), Prewarm: int(decode.Get[int64](in.Block, "prewarm")),
 		Env: decode.Get[map[string]string](in.Block, "env"), Args: b.args(in),
+		Compute: compute(decode.Get[[]string](in.Block, "compute")), GPUMemory: decode.Get[spec.Bytes](in.Block, "gpu_memory"),
 	}
 	if name := decode.Get[string](in.Block, "server"); name != "ainur" {
 		f.Server = name
@@ -636,6 +670,10 @@ func (b *builder) code(in *instance) spec.Function {
 	if p := in.One("profile"); p != nil {
 		b.use(p)
 		f.Profile = &spec.Profile{Warm: decode.Get[spec.Dist](p, "warm"), Cold: decode.Get[spec.Dist](p, "cold"), Memory: decode.Get[spec.Bytes](p, "memory")}
+		if g := p.One("gpu"); g != nil {
+			b.use(g)
+			f.Profile.GPU = &spec.GPUProfile{Warm: decode.Get[spec.Dist](g, "warm"), Cold: decode.Get[spec.Dist](g, "cold")}
+		}
 	}
 	if slices.Contains(reserved, in.Label) {
 		b.report(diag.Problem{ID: "AIN1108", Summary: fmt.Sprintf("a function cannot be called %q", in.Label), At: &in.Range, Notes: []diag.Note{diag.Remark("results have that name: load.x.latency.%s", in.Label)}})

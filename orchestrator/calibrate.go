@@ -104,15 +104,16 @@ func Calibrate(run *result.Run) (*sim.Calibration, error) {
 				s.add(one)
 			}
 		}
-		if len(s.exec) == 0 {
+		if len(s.exec)+len(s.gpuExec) == 0 {
 			return nil, fmt.Errorf("function %s did not complete a call in a warm sandbox: calibrate for longer (--each)", f.Name)
 		}
 		for i := range cold {
 			if one := &cold[i]; one.Function == f.Name && one.ColdKind == "cold" && whole(one) {
-				s.start = append(s.start, time.Duration(one.SandboxReady-one.Dequeued))
+				start, _ := s.of(one)
+				*start = append(*start, time.Duration(one.SandboxReady-one.Dequeued))
 			}
 		}
-		if len(s.start) == 0 {
+		if len(s.start)+len(s.gpuStart) == 0 {
 			return nil, fmt.Errorf("function %s did not complete a call in a new sandbox: calibrate for longer (--each)", f.Name)
 		}
 		c.Functions[f.Name] = s.measured()

@@ -42,6 +42,8 @@ type Explanation struct {
 	Overtook  []Neighbour `json:"overtook"`  // that came later, and left before it
 	KeepAlive string      `json:"keepalive"`
 	ColdKind  string      `json:"cold_kind"`
+	Placement string      `json:"placement,omitempty"` // policy, of a worker with GPUs
+	Device    string      `json:"device,omitempty"`    // "cpu" or "gpu0" to, likewise
 
 	Decisions []sim.Decision `json:"decisions"` // of a simulated run
 	Lacking   string         `json:"lacking"`   // why a simulated run has none
@@ -115,7 +117,7 @@ func resimulate(ctx context.Context, run *result.Run, step result.Step, call *me
 
 func explain(p *spec.Point, repeat int, calls []measure.Call, c measure.Call) *Explanation {
 	e := &Explanation{
-		Call: c, TID: c.TID, Function: c.Function, Status: c.Status, Point: result.Label(p), Repeat: repeat, Worker: c.Host, ColdKind: c.ColdKind,
+		Call: c, TID: c.TID, Function: c.Function, Status: c.Status, Point: result.Label(p), Repeat: repeat, Worker: c.Host, ColdKind: c.ColdKind, Device: c.Device,
 		Phases: []ExplainedTime{}, Candidates: []Candidate{}, Running: []Neighbour{}, Ahead: []Neighbour{}, Overtaken: []Neighbour{}, Overtook: []Neighbour{}, Decisions: []sim.Decision{},
 	}
 	for _, phase := range measure.Phases(c) {
@@ -127,6 +129,9 @@ func explain(p *spec.Point, repeat int, calls []measure.Call, c measure.Call) *E
 	}
 	if i := slices.IndexFunc(p.Workers, func(w spec.Worker) bool { return w.Name == c.Host }); i >= 0 {
 		e.Queue, e.KeepAlive = named(p.Workers[i].Queue), named(p.Workers[i].KeepAlive)
+		if c.Device != "" {
+			e.Placement = named(p.Workers[i].Placement)
+		}
 	}
 	if c.Queued == measure.Missing {
 		return e

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ainur-faas/ainur/loadgen/measure"
@@ -16,7 +17,10 @@ import (
 const maxSamples = 2_000
 
 // samples are the durations of the phases of one function.
-type samples struct{ request, start, dispatch, exec, finish, reply []time.Duration }
+type samples struct {
+	request, start, dispatch, exec, finish, reply []time.Duration
+	gpuStart, gpuExec                             []time.Duration // of those on GPUs
+}
 
 // Measured is the model that the completed calls of a finished run make: for
 // each function the durations that were seen, to be drawn from uniformly.
@@ -57,17 +61,27 @@ func Measured(run *result.Run) (*sim.Model, error) {
 // simulation decides.
 func (s *samples) add(c *measure.Call) {
 	s.request = append(s.request, time.Duration(c.Queued-c.Sent))
+	start, exec := s.of(c)
 	if c.ColdKind == "cold" {
-		s.start = append(s.start, time.Duration(c.SandboxReady-c.Dequeued))
+		*start = append(*start, time.Duration(c.SandboxReady-c.Dequeued))
 	}
+	*exec = append(*exec, time.Duration(c.Exec()))
 	s.dispatch = append(s.dispatch, time.Duration(c.ExecStart-c.SandboxReady))
-	s.exec = append(s.exec, time.Duration(c.Exec()))
 	s.finish = append(s.finish, time.Duration(c.Replied-c.ExecEnd))
 	s.reply = append(s.reply, time.Duration(c.Received-c.Replied))
 }
 
+// of is where the start-up and the execution of a call belong.
+func (s *samples) of(c *measure.Call) (start, exec *[]time.Duration) {
+	if strings.HasPrefix(c.Device, "gpu") {
+		return &s.gpuStart, &s.gpuExec
+	}
+	return &s.start, &s.exec
+}
+
 func (s *samples) measured() sim.Measured {
 	return sim.Measured{
+		GPUStart: thin(s.gpuStart), GPUExec: thin(s.gpuExec),
 		Request: thin(s.request), Start: thin(s.start), Dispatch: thin(s.dispatch),
 		Exec: thin(s.exec), Finish: thin(s.finish), Reply: thin(s.reply),
 	}

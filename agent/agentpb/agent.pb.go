@@ -497,14 +497,15 @@ type InvokeReply struct {
 	AcceptedMonotonicNs int64  `protobuf:"varint,7,opt,name=accepted_monotonic_ns,json=acceptedMonotonicNs,proto3" json:"accepted_monotonic_ns,omitempty"`
 	BootId              string `protobuf:"bytes,8,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// Since accepted; -1 where it never came.
-	QueuedNs        int64 `protobuf:"varint,9,opt,name=queued_ns,json=queuedNs,proto3" json:"queued_ns,omitempty"`
-	DequeuedNs      int64 `protobuf:"varint,10,opt,name=dequeued_ns,json=dequeuedNs,proto3" json:"dequeued_ns,omitempty"`
-	SandboxReadyNs  int64 `protobuf:"varint,11,opt,name=sandbox_ready_ns,json=sandboxReadyNs,proto3" json:"sandbox_ready_ns,omitempty"`
-	ExecStartNs     int64 `protobuf:"varint,12,opt,name=exec_start_ns,json=execStartNs,proto3" json:"exec_start_ns,omitempty"`
-	ExecEndNs       int64 `protobuf:"varint,13,opt,name=exec_end_ns,json=execEndNs,proto3" json:"exec_end_ns,omitempty"`
-	RepliedNs       int64 `protobuf:"varint,14,opt,name=replied_ns,json=repliedNs,proto3" json:"replied_ns,omitempty"`
-	MemoryBytes     int64 `protobuf:"varint,15,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`             // -1 when unknown
-	UnknownFunction bool  `protobuf:"varint,16,opt,name=unknown_function,json=unknownFunction,proto3" json:"unknown_function,omitempty"` // of REFUSED: no such function is registered
+	QueuedNs        int64  `protobuf:"varint,9,opt,name=queued_ns,json=queuedNs,proto3" json:"queued_ns,omitempty"`
+	DequeuedNs      int64  `protobuf:"varint,10,opt,name=dequeued_ns,json=dequeuedNs,proto3" json:"dequeued_ns,omitempty"`
+	SandboxReadyNs  int64  `protobuf:"varint,11,opt,name=sandbox_ready_ns,json=sandboxReadyNs,proto3" json:"sandbox_ready_ns,omitempty"`
+	ExecStartNs     int64  `protobuf:"varint,12,opt,name=exec_start_ns,json=execStartNs,proto3" json:"exec_start_ns,omitempty"`
+	ExecEndNs       int64  `protobuf:"varint,13,opt,name=exec_end_ns,json=execEndNs,proto3" json:"exec_end_ns,omitempty"`
+	RepliedNs       int64  `protobuf:"varint,14,opt,name=replied_ns,json=repliedNs,proto3" json:"replied_ns,omitempty"`
+	MemoryBytes     int64  `protobuf:"varint,15,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`             // -1 when unknown
+	UnknownFunction bool   `protobuf:"varint,16,opt,name=unknown_function,json=unknownFunction,proto3" json:"unknown_function,omitempty"` // of REFUSED: no such function is registered
+	Device          string `protobuf:"bytes,17,opt,name=device,proto3" json:"device,omitempty"`                                           // of a worker with GPUs, what it ran on: "cpu", or "gpu0" to; else ""
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -649,6 +650,13 @@ func (x *InvokeReply) GetUnknownFunction() bool {
 		return x.UnknownFunction
 	}
 	return false
+}
+
+func (x *InvokeReply) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
 }
 
 type InvokeAsyncReply struct {
@@ -1938,7 +1946,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x03tid\x18\x02 \x01(\tR\x03tid\x12\x1b\n" +
 	"\targs_json\x18\x03 \x01(\fR\bargsJson\x12\x1d\n" +
 	"\n" +
-	"timeout_ns\x18\x04 \x01(\x03R\ttimeoutNs\"\xb2\x04\n" +
+	"timeout_ns\x18\x04 \x01(\x03R\ttimeoutNs\"\xca\x04\n" +
 	"\vInvokeReply\x12\x10\n" +
 	"\x03tid\x18\x01 \x01(\tR\x03tid\x12+\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x11.ainur.v1.OutcomeR\aoutcome\x12\x14\n" +
@@ -1959,7 +1967,8 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"replied_ns\x18\x0e \x01(\x03R\trepliedNs\x12!\n" +
 	"\fmemory_bytes\x18\x0f \x01(\x03R\vmemoryBytes\x12)\n" +
-	"\x10unknown_function\x18\x10 \x01(\bR\x0funknownFunction\"*\n" +
+	"\x10unknown_function\x18\x10 \x01(\bR\x0funknownFunction\x12\x16\n" +
+	"\x06device\x18\x11 \x01(\tR\x06device\"*\n" +
 	"\x10InvokeAsyncReply\x12\x16\n" +
 	"\x06cookie\x18\x01 \x01(\tR\x06cookie\"%\n" +
 	"\vPollRequest\x12\x16\n" +

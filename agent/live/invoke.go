@@ -52,6 +52,7 @@ type Reply struct {
 	Result       []byte
 	Kind         worker.Kind
 	HadSandbox   bool          // Kind is meaningful
+	Device       string        // "cpu" or "gpu0" to, of a worker with GPUs, where it had a sandbox
 	Accepted     time.Duration // CLOCK_MONOTONIC
 	Queued       time.Duration
 	Dequeued     time.Duration
@@ -112,6 +113,9 @@ func (a *Agent) Invoke(ctx context.Context, req Request) Reply {
 		return fail(v.fail)
 	}
 	r.SandboxReady, r.Kind, r.HadSandbox = v.at-offset, v.kind, true
+	if a.options.Worker.GPU.Count > 0 {
+		r.Device = deviceName(v.box.device)
+	}
 	return a.execute(ctx, req, id, v.box, accepted, r)
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/sandbox"
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/stream"
 )
 
 // Options configure an Agent. Worker, Isolation, Dir and Log are required.
@@ -92,6 +93,7 @@ type verdict struct {
 type box struct {
 	id       worker.SandboxID
 	function *function
+	device   int             // GPU from 1, 0 for CPU
 	name     string          // unique in the run
 	sandbox  sandbox.Sandbox // nil while starting
 	state    string
@@ -122,6 +124,10 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := findGPUs(o.Worker); err != nil {
+		return nil, err
+	}
+	config.Seed = stream.Derive(0, o.RunID, o.Worker.Name)
 	ctx, stop := context.WithCancelCause(context.Background())
 	a := &Agent{
 		options: o, began: time.Now(), logs: logs, ctx: ctx, stop: stop,
@@ -186,7 +192,7 @@ func (a *Agent) handleLocked(ev worker.Event) (refused worker.Reason) {
 			a.decide(act.Invocation, verdict{box: b, kind: act.Kind, dequeued: act.Dequeued, at: now})
 		case worker.Create:
 			f := a.byID[act.Function-1]
-			b := &box{id: act.Sandbox, function: f, name: a.boxName(f, act.Sandbox), state: starting, settled: make(chan struct{})}
+			b := &box{id: act.Sandbox, function: f, device: act.Device, name: a.boxName(f, act.Sandbox), state: starting, settled: make(chan struct{})}
 			a.boxes[b.id] = b
 			a.tasks.Go(func() { a.create(b) })
 		case worker.Remove:
@@ -251,7 +257,7 @@ func (a *Agent) create(b *box) {
 	defer cancel()
 	stdout, stderr := a.logs.open(b.name)
 	s, err := a.options.Isolation.Create(ctx, sandbox.Config{
-		ID: b.name, Function: b.function.spec, Code: b.function.code, Image: b.function.spec.Digest, Stdout: stdout, Stderr: stderr,
+		ID: b.name, Function: onDevice(b.function.spec, a.options.Worker.GPU, b.device), Code: b.function.code, Image: b.function.spec.Digest, Stdout: stdout, Stderr: stderr,
 	})
 	a.mu.Lock()
 	if err != nil && a.closed {
@@ -313,7 +319,7 @@ func (a *Agent) Register(f spec.Function, code []byte) error {
 			return fmt.Errorf("function %s: %w: %w", f.Name, ErrBadCode, err)
 		}
 	}
-	id, err := a.core.Register(worker.Function{Name: f.Name, MilliCPU: f.MilliCPU, Memory: int64(f.Memory), Timeout: f.Timeout})
+	id, err := a.core.Register(worker.Registered(f))
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", ErrNeverFits, err), os.RemoveAll(reg.code))
 	}

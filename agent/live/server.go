@@ -176,7 +176,7 @@ func (s *Server) reply(tid string, r Reply) *pb.InvokeReply {
 	}
 	return &pb.InvokeReply{
 		Tid: tid, Outcome: pb.Outcome(r.Outcome), Error: strings.ToValidUTF8(r.Error, "\uFFFD"), ResultJson: r.Result,
-		Worker: s.agent.options.Worker.Name, ColdKind: kind,
+		Worker: s.agent.options.Worker.Name, ColdKind: kind, Device: r.Device,
 		AcceptedMonotonicNs: int64(r.Accepted), BootId: s.bootID,
 		QueuedNs: int64(r.Queued), DequeuedNs: int64(r.Dequeued), SandboxReadyNs: int64(r.SandboxReady),
 		ExecStartNs: int64(r.ExecStart), ExecEndNs: int64(r.ExecEnd), RepliedNs: int64(r.Replied), MemoryBytes: r.Memory,

@@ -1,6 +1,10 @@
 package worker
 
-import "time"
+import (
+	"time"
+
+	"github.com/ainur-faas/ainur/agent/placement"
+)
 
 // spare reports whether memory for another sandbox is free that need not be kept free.
 func (w *Worker) spare(need int64) bool {
@@ -13,7 +17,10 @@ func (w *Worker) prepare(now time.Duration, id FunctionID, dst []Action) []Actio
 		return dst
 	}
 	f := w.functions[id-1]
-	for want := f.want; f.boxes < want && !w.short && w.spare(f.Memory); {
+	if f.Compute == placement.GPU {
+		return dst
+	}
+	for want := f.want; f.boxes < want && !w.short.is && w.spare(f.Memory); {
 		dst = w.create(now, f, true, dst)
 	}
 	return dst
@@ -23,7 +30,7 @@ func (w *Worker) prepare(now time.Duration, id FunctionID, dst []Action) []Actio
 // returns that time; 0 is never.
 func (w *Worker) planNext(now time.Duration, f *function) time.Duration {
 	w.unplan(f)
-	if f.ended < 0 || f.queued+f.underWay > 0 || w.draining {
+	if f.base != f || f.Compute == placement.GPU || f.ended < 0 || f.queued+f.underWay > 0 || w.draining {
 		return 0
 	}
 	after, ok := w.planner.Next(int(f.id))
@@ -45,7 +52,7 @@ func (w *Worker) keepPlan(now time.Duration, dst []Action) []Action {
 	for w.planned.Len() > 0 && time.Duration(w.planned.Key()) <= now {
 		f := w.planned.Value()
 		w.unplan(f)
-		if f.idle.len+f.starting == 0 && !w.short && w.spare(f.Memory) {
+		if f.idle.len+f.starting == 0 && !w.short.is && w.spare(f.Memory) {
 			dst = w.create(now, f, true, dst)
 		}
 	}

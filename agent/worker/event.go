@@ -80,6 +80,7 @@ type Action struct {
 	Kind       Kind          // of Start
 	Why        Reason        // of Remove, Fail and Refuse
 	Dequeued   time.Duration // of Start and Fail with NoSandbox: when Invocation left the queue
+	Device     int           // of Create and Start: the GPU, from 1; 0 is CPU
 }
 
 // Kind is the state in which an invocation finds its sandbox.
@@ -128,6 +129,7 @@ type Status struct {
 	Running                int
 	Idle, Starting         int // sandboxes
 	Sandboxes              int // all, those being removed included
+	GPUs, GPUsWaiting      int // devices, and invocations that wait for them
 	Draining               bool
 }
 
@@ -140,7 +142,11 @@ func (w *Worker) Status() Status {
 	for _, f := range w.functions {
 		s.Pending += len(f.pending)
 		s.Starting += f.starting
+		if f.gpu != nil {
+			s.Starting += f.gpu.starting
+		}
 	}
+	w.gpus.count(&s)
 	return s
 }
 
@@ -151,7 +157,11 @@ func (w *Worker) Empty() bool { return len(w.calls) == 0 }
 // in the queue and its time in a sandbox. The wait is the fluid one, work
 // ahead divided by capacity: exact when jobs are small against it.
 func (w *Worker) Estimate(id FunctionID) (wait, service time.Duration) {
-	return time.Duration(w.backlog / w.config.MilliCPU), w.expected(w.functions[id-1])
+	f := w.functions[id-1]
+	if f.gpu != nil {
+		return w.estimateOnGPU(f)
+	}
+	return time.Duration(w.backlog / w.config.MilliCPU), w.item(0, f).Expected
 }
 
 // Sampling is how often a Load is wanted; 0 is never.

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ainur-faas/ainur/agent/queue"
@@ -13,6 +15,7 @@ type Call struct {
 	Rank       time.Duration // by the queue's policy, lowest first
 	Bypassed   bool          // it was too short to queue, and has no rank
 	Waits      bool          // for its turn
+	GPU        bool          // for a GPU alone; it has no rank
 }
 
 // Call returns an invocation, false where the worker has none of this id.
@@ -25,13 +28,28 @@ func (w *Worker) Call(id InvocationID) (Call, bool) {
 }
 
 func (it *invocation) call() Call {
-	return Call{it.id, it.item, it.rank, it.bypassed, it.state == waiting || it.state == held}
+	c := Call{it.id, it.item, it.rank, it.bypassed, it.state == waiting || it.state == held || it.state == waitingGPU, it.state == waitingGPU}
+	if c.GPU {
+		c.Item = it.gpu.item
+	}
+	return c
 }
 
 // Queue returns what waits, in order; that which the limits of functions hold back is not among it.
 func (w *Worker) Queue() (all []Call) {
 	for it := range w.waiting.InOrder {
 		all = append(all, it.call())
+	}
+	return all
+}
+
+// GPUQueue returns what waits for GPUs, in order of arrival.
+func (w *Worker) GPUQueue() (all []Call) {
+	if w.gpus == nil {
+		return nil
+	}
+	for _, seq := range slices.Sorted(maps.Keys(w.gpus.waiting)) {
+		all = append(all, w.gpus.waiting[seq].call())
 	}
 	return all
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/internal/minheap"
@@ -33,6 +34,9 @@ type Function struct {
 	MilliCPU int64         // held by an invocation from its dequeueing to its end
 	Memory   int64         // bytes held by a sandbox from its creation to its removal
 	Timeout  time.Duration // of an execution; 0 = none
+
+	Compute   placement.Compute // where it can run; Both is where the placement policy says, and CPU on a worker without GPUs
+	GPUMemory int64             // bytes of a GPU held by a sandbox on it, likewise
 }
 
 // Worker is the state of one worker. It is not safe for concurrent use.
@@ -47,6 +51,7 @@ type Worker struct {
 	shedder   concurrency.Shedder
 	keeper    keepalive.Keeper
 	planner   prewarm.Planner
+	gpus      *gpus       // nil where it has none
 	functions []*function // by FunctionID - 1
 	calls     map[InvocationID]*invocation
 	sandboxes map[SandboxID]*sandbox
@@ -59,24 +64,27 @@ type Worker struct {
 	made      SandboxID                 // ids given out
 	arrived   uint64                    // invocations
 
-	limitCPU  int64 // for invocations, in mCPU
-	limitRuns int   // invocations that may be dequeued and not ended
-	bypassCPU int64 // limitCPU for what does not queue
-	cpuUsed   int64 // of invocations that were dequeued and have not ended
-	underWay  int   // their number
-	running   int   // those of them that have a sandbox
-	held      int   // waiting, and kept from waiting by the limit of their functions
-	memUsed   int64 // of sandboxes that were asked for and are not yet removed
-	leaving   int64 // part of memUsed: of sandboxes whose removal was asked for
-	idleMem   int64 // part of memUsed: of idle sandboxes
-	backlog   int64 // sum over waiting of expected ns x milliCPU
-	short     bool  // memory is, for one that waits
+	limitCPU  int64    // for invocations, in mCPU
+	limitRuns int      // invocations that may be dequeued and not ended
+	bypassCPU int64    // limitCPU for what does not queue
+	cpuUsed   int64    // of invocations that were dequeued and have not ended
+	underWay  int      // their number
+	running   int      // those of them that have a sandbox
+	held      int      // waiting, and kept from waiting by the limit of their functions
+	memUsed   int64    // of sandboxes that were asked for and are not yet removed
+	leaving   int64    // part of memUsed: of sandboxes whose removal was asked for
+	idleMem   int64    // part of memUsed: of idle sandboxes
+	backlog   int64    // sum over waiting of expected ns x milliCPU
+	short     shortage // of memory, for one that waits for CPU
+	yields    bool     // memory is left to what waits for GPUs
 	draining  bool
 }
 
 type function struct {
 	Function
 	id       FunctionID
+	base     *function                    // it is a variant of: itself, but on GPUs
+	gpu      *function                    // its variant on GPUs, nil where it does not run there
 	limit    int                          // of its invocations that are under way
 	idle     chain                        // sandboxes
 	boxes    int                          // sandboxes that were asked for and are not leaving
@@ -94,6 +102,7 @@ type function struct {
 	ended    time.Duration // its last end, less than 0 before the first
 	want     int           // sandboxes, that the prewarm policy asked for when it was last called
 	plan     int           // place in planned
+	response response      // of those that ran on this kind of device, where there are two
 }
 
 type invocation struct {
@@ -110,6 +119,7 @@ type invocation struct {
 	passed   int      // that started before it by back-filling
 	place    int      // in waiting, or in its function's held
 	byAge    int      // in oldest
+	gpu      *onGPU   // nil on CPU
 }
 
 type state int
@@ -119,11 +129,15 @@ const (
 	held          // waiting, while its function is at its limit
 	pending
 	running
+	waitingGPU // for a GPU alone
+	batched    // waiting for its turn in a batch, or for the sandbox of that
 )
 
 type sandbox struct {
 	id          SandboxID
 	function    *function
+	device      *device // nil on CPU
+	batch       *batch  // that waits for it to start, on a GPU
 	state       boxState
 	ahead       bool // made by Prewarm, for no invocation
 	asked       time.Duration
@@ -161,6 +175,9 @@ func New(c Config) *Worker {
 	w.expiry.Moved = func(b *sandbox, place int) { b.expiryPlace = place }
 	w.planned.Moved = func(f *function, place int) { f.plan = place }
 	w.limit()
+	if c.GPUs.Count > 0 {
+		w.gpus = newGPUs(c)
+	}
 	return w
 }
 
@@ -179,17 +196,32 @@ func (w *Worker) Register(f Function) (FunctionID, error) {
 		return 0, fmt.Errorf("function %s asks for %g cores, the worker has %g", f.Name, float64(f.MilliCPU)/1000, float64(w.config.MilliCPU)/1000)
 	case f.Memory > w.config.Memory:
 		return 0, fmt.Errorf("function %s asks for %d bytes of memory, the worker has %d", f.Name, f.Memory, w.config.Memory)
+	case f.Compute == placement.GPU && w.gpus == nil:
+		return 0, fmt.Errorf("function %s runs on a GPU, the worker has none", f.Name)
+	case f.Compute != placement.CPU && f.GPUMemory > w.config.GPUs.Memory && w.gpus != nil:
+		return 0, fmt.Errorf("function %s asks for %d bytes of a GPU, each has %d", f.Name, f.GPUMemory, w.config.GPUs.Memory)
 	}
+	fn := w.variant(f)
+	if f.Compute != placement.CPU && w.gpus != nil {
+		fn.gpu = w.variant(f)
+		fn.gpu.base = fn
+	}
+	w.functions = append(w.functions, fn)
+	return fn.id, nil
+}
+
+// variant is a function on one kind of device, of which nothing was seen.
+func (w *Worker) variant(f Function) *function {
 	fn := &function{
 		Function: f, id: FunctionID(len(w.functions) + 1), limit: w.limits.Of(f.Name), ended: -1, plan: -1,
 		start: w.config.Estimate.New(), interval: intervals.New(),
 	}
+	fn.base = fn
 	for kind := range fn.exec {
 		fn.exec[kind] = w.config.Estimate.New()
 	}
 	fn.held.Moved = func(it *invocation, place int) { it.place = place }
-	w.functions = append(w.functions, fn)
-	return fn.id, nil
+	return fn
 }
 
 // Handle applies ev at time now, which counts from the worker's start and never
@@ -199,11 +231,11 @@ func (w *Worker) Handle(now time.Duration, ev Event, dst []Action) []Action {
 	case Arrive:
 		dst = w.arrive(now, ev, dst)
 	case Cancel:
-		w.cancel(ev.Invocation)
+		w.cancel(now, ev.Invocation)
 	case Up:
 		dst = w.up(now, ev.Sandbox, dst)
 	case StartFailed:
-		dst = w.startFailed(ev.Sandbox, dst)
+		dst = w.startFailed(now, ev.Sandbox, dst)
 	case Died:
 		if b := w.sandboxes[ev.Sandbox]; b != nil && b.state == boxIdle {
 			dst = w.remove(b, Lost, dst)
@@ -212,9 +244,8 @@ func (w *Worker) Handle(now time.Duration, ev Event, dst []Action) []Action {
 		dst = w.finished(now, ev, dst)
 	case Removed:
 		if b := w.sandboxes[ev.Sandbox]; b != nil && b.state == boxLeaving {
-			delete(w.sandboxes, b.id)
-			w.memUsed -= b.function.Memory
 			w.leaving -= b.function.Memory
+			w.gone(b)
 		}
 	case Prewarm:
 		dst = w.prewarm(now, ev, dst)
@@ -230,7 +261,7 @@ func (w *Worker) Handle(now time.Duration, ev Event, dst []Action) []Action {
 	case Tick:
 	}
 	dst = w.expire(now-1, dst)
-	dst = w.schedule(now, dst)
+	dst = w.scheduleAll(now, dst)
 	if a, ok := ev.(Arrive); ok {
 		dst = w.prepare(now, a.Function, dst)
 	}
@@ -278,13 +309,17 @@ func (w *Worker) arrive(now time.Duration, ev Arrive, dst []Action) []Action {
 	w.keeper.Arrived(int(f.id), silent)
 	f.want = w.planner.Arrived(prewarm.Call{Function: int(f.id), Idle: silent, Interval: item.Interval, Service: item.Exec})
 	w.unplan(f)
-	if w.admission != nil && !w.admission.Admit(item, time.Duration(w.backlog/w.config.MilliCPU)) {
-		return append(dst, Action{Op: Fail, Function: f.id, Invocation: ev.Invocation, Why: Overdue})
-	}
 	it := w.invocation()
 	*it = invocation{id: ev.Invocation, function: f, item: item, place: -1, byAge: -1}
+	if f.gpu != nil && w.place(now, it) == placement.GPU {
+		return dst
+	}
+	if w.admission != nil && it.gpu == nil && !w.admission.Admit(item, time.Duration(w.backlog/w.config.MilliCPU)) {
+		w.free = append(w.free, it)
+		return append(dst, Action{Op: Fail, Function: f.id, Invocation: ev.Invocation, Why: Overdue})
+	}
 	w.calls[it.id] = it
-	if it.bypassed = w.bypasses(it); it.bypassed {
+	if it.bypassed = it.gpu == nil && w.bypasses(it); it.bypassed {
 		return w.begin(now, it, dst)
 	}
 	it.rank = w.order.Rank(item)
@@ -296,14 +331,15 @@ func (w *Worker) arrive(now time.Duration, ev Arrive, dst []Action) []Action {
 
 // item is a new invocation of f as a queue sees it.
 func (w *Worker) item(now time.Duration, f *function) queue.Item {
+	load := w.load(f)
 	item := queue.Item{Seq: w.arrived, Function: int(f.id), Name: f.Name, Arrived: now, Timeout: f.Timeout}
-	item.Interval, _ = f.interval.At(0)
-	cold, _ := f.start.At(w.running)
-	exec, known := f.predict(Cold, w.running)
+	item.Interval, _ = f.base.interval.At(0)
+	cold, _ := f.start.At(load)
+	exec, known := f.predict(Cold, load)
 	cold += exec
 	item.Known, item.Exec, item.Expected, item.Alone = known, exec, cold, cold
 	if b := w.choose(f); b != nil {
-		item.Exec, _ = f.predict(b.kind(), w.running)
+		item.Exec, _ = f.predict(b.kind(), load)
 		item.Expected = item.Exec
 		if f.queued < f.idle.len {
 			item.Alone = item.Exec
@@ -315,7 +351,7 @@ func (w *Worker) item(now time.Duration, f *function) queue.Item {
 // silent is how long nothing of f has been under way, less than 0 where nothing has been yet.
 func (f *function) silent(now time.Duration) time.Duration {
 	switch {
-	case f.queued+f.underWay > 0:
+	case f.queued+f.underWay > 0 || f.gpu != nil && f.gpu.queued+f.gpu.underWay > 0:
 		return 0
 	case f.ended < 0:
 		return -1
@@ -373,7 +409,8 @@ func (w *Worker) release(f *function) {
 // schedule starts waiting invocations in queue order until the first that must wait for CPU or memory. Nothing
 // goes past that one, so that a large invocation is never starved by small ones, but for what the queue's options let pass.
 func (w *Worker) schedule(now time.Duration, dst []Action) []Action {
-	w.short = false
+	before := w.short
+	w.short, w.yields = shortage{}, false
 	for w.waiting.Len() > 0 {
 		it, overdue := w.first(now)
 		f := it.function
@@ -391,9 +428,12 @@ func (w *Worker) schedule(now time.Duration, dst []Action) []Action {
 			continue
 		}
 		if !f.hasBox() {
-			var room bool
-			if room, dst = w.makeRoom(f.Memory, dst); !room {
-				w.short = true
+			room := false
+			if w.yields = w.gpus.first(before); !w.yields {
+				room, dst = w.makeRoom(f.Memory, dst)
+			}
+			if !room {
+				w.short = before.since(now)
 				return w.backFill(now, overdue, dst)
 			}
 		}
@@ -494,6 +534,9 @@ func (w *Worker) choose(f *function) *sandbox {
 func (w *Worker) dequeue(it *invocation, runs bool) {
 	f := it.function
 	w.leave(it)
+	if it.gpu != nil {
+		w.gpus.withdraw(it) // it waited for both
+	}
 	f.queued--
 	w.backlog -= int64(it.item.Expected) * f.MilliCPU
 	w.order.Leave(it.item, it.rank, runs)
@@ -521,13 +564,27 @@ func (w *Worker) makeRoom(need int64, dst []Action) (bool, []Action) {
 }
 
 func (w *Worker) create(now time.Duration, f *function, ahead bool, dst []Action) []Action {
+	_, dst = w.createOn(now, f, nil, ahead, dst)
+	return dst
+}
+
+// createOn makes a sandbox on a device, nil for CPU.
+func (w *Worker) createOn(now time.Duration, f *function, d *device, ahead bool, dst []Action) (*sandbox, []Action) {
 	w.made++
-	b := &sandbox{id: w.made, function: f, ahead: ahead, asked: now, idlePlace: -1, expiryPlace: -1}
+	b := &sandbox{id: w.made, function: f, device: d, ahead: ahead, asked: now, idlePlace: -1, expiryPlace: -1}
 	w.sandboxes[b.id] = b
 	w.memUsed += f.Memory
+	d.attach(f)
 	f.starting++
 	f.boxes++
-	return append(dst, Action{Op: Create, Function: f.id, Sandbox: b.id})
+	return b, append(dst, Action{Op: Create, Function: f.id, Sandbox: b.id, Device: d.Number()})
+}
+
+// gone is told of each sandbox of which nothing is left.
+func (w *Worker) gone(b *sandbox) {
+	delete(w.sandboxes, b.id)
+	w.memUsed -= b.function.Memory
+	b.device.detach(b)
 }
 
 func (w *Worker) startOn(b *sandbox, it *invocation, dst []Action) []Action {
@@ -539,9 +596,12 @@ func (w *Worker) startOn(b *sandbox, it *invocation, dst []Action) []Action {
 		w.takeIdle(b)
 	}
 	b.state, b.uses = boxBusy, b.uses+1
-	it.state, it.sandbox, it.kind, it.load = running, b, kind, w.running
-	w.running++
-	return append(dst, Action{Op: Start, Function: b.function.id, Invocation: it.id, Sandbox: b.id, Kind: kind, Dequeued: it.dequeued})
+	count := w.runningOn(b.device)
+	it.state, it.sandbox, it.kind, it.load = running, b, kind, *count
+	*count++
+	return append(dst, Action{
+		Op: Start, Function: b.function.id, Invocation: it.id, Sandbox: b.id, Kind: kind, Dequeued: it.dequeued, Device: b.device.Number(),
+	})
 }
 
 // kind is in what state an invocation finds the sandbox that has not waited for it.
@@ -556,6 +616,9 @@ func (b *sandbox) kind() Kind {
 // waits for one of its function, or makes it idle.
 func (w *Worker) ready(now time.Duration, b *sandbox, dst []Action) []Action {
 	f := b.function
+	if b.batch != nil {
+		return w.nextOf(b.batch, b, dst)
+	}
 	if len(f.pending) > 0 {
 		it := f.pending[0]
 		f.pending = append(f.pending[:0], f.pending[1:]...)
@@ -592,13 +655,13 @@ func (w *Worker) up(now time.Duration, id SandboxID, dst []Action) []Action {
 	}
 	b.took = now - b.asked
 	b.function.starting--
-	b.function.start.Add(w.running, b.took)
+	b.function.start.Add(*w.runningOn(b.device), b.took)
 	return w.ready(now, b, dst)
 }
 
 // startFailed drops a sandbox that never became ready, and fails the oldest
 // invocation that now has none to wait for.
-func (w *Worker) startFailed(id SandboxID, dst []Action) []Action {
+func (w *Worker) startFailed(now time.Duration, id SandboxID, dst []Action) []Action {
 	b := w.sandboxes[id]
 	if b == nil || b.state != boxStarting {
 		return dst
@@ -606,8 +669,10 @@ func (w *Worker) startFailed(id SandboxID, dst []Action) []Action {
 	f := b.function
 	f.starting--
 	f.lost()
-	delete(w.sandboxes, id)
-	w.memUsed -= f.Memory
+	w.gone(b)
+	if b.batch != nil {
+		return w.batchFailed(now, b, dst)
+	}
 	if len(f.pending) > f.starting {
 		it := f.pending[0]
 		f.pending = append(f.pending[:0], f.pending[1:]...)
@@ -623,9 +688,14 @@ func (w *Worker) finished(now time.Duration, ev Finished, dst []Action) []Action
 		return dst
 	}
 	b, kind, load := it.sandbox, it.kind, it.load
-	b.function.ended = now
-	w.running--
-	w.drop(it)
+	b.function.ended, b.function.base.ended = now, now
+	*w.runningOn(b.device)--
+	w.responded(now, it, ev)
+	if it.gpu != nil {
+		dst = w.ranOnGPU(now, it, ev.Usable, dst)
+	} else {
+		w.drop(it)
+	}
 	if !ev.Usable {
 		return w.remove(b, Broken, dst)
 	}
@@ -637,7 +707,7 @@ func (w *Worker) finished(now time.Duration, ev Finished, dst []Action) []Action
 
 // cancel forgets an invocation that does not run yet. One that runs is ended
 // by the driver, which then reports it as Finished.
-func (w *Worker) cancel(id InvocationID) {
+func (w *Worker) cancel(now time.Duration, id InvocationID) {
 	it := w.calls[id]
 	if it == nil {
 		return
@@ -646,6 +716,11 @@ func (w *Worker) cancel(id InvocationID) {
 	case waiting, held:
 		w.dequeue(it, false)
 		w.forget(it)
+	case waitingGPU:
+		w.gpus.withdraw(it)
+		w.forget(it)
+	case batched:
+		w.dropFromBatch(now, it)
 	case pending:
 		f := it.function
 		for i, p := range f.pending {
@@ -692,17 +767,30 @@ func (w *Worker) remove(b *sandbox, why Reason, dst []Action) []Action {
 	}
 	b.state = boxLeaving
 	b.function.lost()
+	b.device.leave(b.function)
 	w.leaving += b.function.Memory
 	return append(dst, Action{Op: Remove, Function: b.function.id, Sandbox: b.id, Why: why})
 }
 
-// prewarm makes sandboxes until ev.Count are ready or in the making. It evicts
-// nothing; the first that finds no memory fails with NoMemory.
+// prewarm makes sandboxes until ev.Count are ready or in the making, on each kind of device that the function runs on. It evicts
+// nothing; the first that finds no memory, or place on a GPU, fails with NoMemory.
 func (w *Worker) prewarm(now time.Duration, ev Prewarm, dst []Action) []Action {
 	if ev.Function < 1 || int(ev.Function) > len(w.functions) {
 		return append(dst, Action{Op: Refuse, Why: UnknownFunction})
 	}
 	f := w.functions[ev.Function-1]
+	if f.gpu != nil {
+		for have := f.gpu.starting + f.gpu.idle.len; have < ev.Count; have++ {
+			d := w.gpus.place(f.gpu, false)
+			if d == nil || !w.spare(f.Memory) {
+				return append(dst, Action{Op: Refuse, Function: f.id, Why: NoMemory})
+			}
+			_, dst = w.createOn(now, f.gpu, d, true, dst)
+		}
+		if f.Compute == placement.GPU {
+			return dst
+		}
+	}
 	for have := f.starting + f.idle.len; have < ev.Count; have++ {
 		if !w.spare(f.Memory) {
 			return append(dst, Action{Op: Refuse, Function: f.id, Why: NoMemory})
@@ -711,9 +799,6 @@ func (w *Worker) prewarm(now time.Duration, ev Prewarm, dst []Action) []Action {
 	}
 	return dst
 }
-
-// expected is the time in a sandbox of an invocation that came now.
-func (w *Worker) expected(f *function) time.Duration { return w.item(0, f).Expected }
 
 // predict is the execution in a sandbox of a kind, or where none was seen in such, in one of another; false where none was at
 // all.

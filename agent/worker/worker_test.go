@@ -15,6 +15,7 @@ import (
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/agent/worker"
@@ -225,6 +226,7 @@ type world struct {
 	open     []worker.InvocationID
 	running  map[worker.InvocationID]worker.SandboxID
 	boxes    map[worker.SandboxID]worker.Function
+	devices  map[worker.SandboxID]int // of those on GPUs
 	starting []worker.SandboxID
 	removing []worker.SandboxID
 }
@@ -249,6 +251,9 @@ func (w *world) handle(ev worker.Event) {
 			if a.Dequeued > w.now {
 				w.Fatalf("%s: dequeued at %v, now %v", short(a), a.Dequeued, w.now)
 			}
+			if a.Device != w.devices[a.Sandbox] {
+				w.Fatalf("%s: on device %d, the sandbox is on %d", short(a), a.Device, w.devices[a.Sandbox])
+			}
 			w.running[a.Invocation] = a.Sandbox
 			f := w.boxes[a.Sandbox]
 			n := 0
@@ -262,6 +267,12 @@ func (w *world) handle(ev worker.Event) {
 			}
 		case worker.Create:
 			w.boxes[a.Sandbox] = w.specs[a.Function-1]
+			if a.Device > 0 {
+				w.devices[a.Sandbox] = a.Device
+			}
+			if on := w.specs[a.Function-1].Compute; on == placement.GPU && a.Device == 0 || on == placement.CPU && a.Device > 0 {
+				w.Fatalf("%s: on device %d", short(a), a.Device)
+			}
 			w.starting = append(w.starting, a.Sandbox)
 		case worker.Remove:
 			w.removing = append(w.removing, a.Sandbox)
@@ -282,8 +293,19 @@ func (w *world) check() {
 	for _, b := range w.removing {
 		leaving += w.boxes[b].Memory
 	}
+	slots, tokens := map[int]int{}, map[int]int{}
+	for b := range w.boxes {
+		slots[w.devices[b]]++
+	}
 	for _, b := range w.running {
-		cpu += w.boxes[b].MilliCPU
+		if tokens[w.devices[b]]++; w.devices[b] == 0 {
+			cpu += w.boxes[b].MilliCPU
+		}
+	}
+	for d := 1; d <= w.config.GPUs.Count; d++ {
+		if slots[d] > w.config.GPUs.Slots || tokens[d] > w.config.GPUs.Tokens {
+			w.Fatalf("%d sandboxes and %d invocations on device %d", slots[d], tokens[d], d)
+		}
 	}
 	st := w.w.Status()
 	switch {
@@ -300,6 +322,14 @@ func (w *world) check() {
 	case st.Waiting+st.Pending > 0 && len(w.running) == 0 && len(w.starting) == 0 && len(w.removing) == 0:
 		w.Fatalf("lost wake-up: %+v and nothing under way", st)
 	}
+}
+
+// computes is where a function of a world runs.
+func computes(t *rapid.T, c worker.Config) placement.Compute {
+	if c.GPUs.Count == 0 {
+		return placement.CPU
+	}
+	return rapid.SampledFrom([]placement.Compute{placement.CPU, placement.GPU, placement.Both}).Draw(t, "compute")
 }
 
 // pick takes a random element out.
@@ -379,7 +409,7 @@ func liveOf(t *rapid.T, s scheduler, c worker.Config) {
 	_, unqueued := c.Queue.(queue.Unqueued)
 	w := &world{
 		T: t, w: s, config: c, unqueued: unqueued, limits: c.Concurrency.Rules(), most: c.MilliCPU,
-		running: map[worker.InvocationID]worker.SandboxID{}, boxes: map[worker.SandboxID]worker.Function{},
+		running: map[worker.InvocationID]worker.SandboxID{}, boxes: map[worker.SandboxID]worker.Function{}, devices: map[worker.SandboxID]int{},
 	}
 	switch p := c.Concurrency.(type) {
 	case concurrency.Fixed:
@@ -396,6 +426,7 @@ func liveOf(t *rapid.T, s scheduler, c worker.Config) {
 	}
 	for i := range 3 {
 		f := worker.Function{
+			Compute:  computes(t, c),
 			Name:     fmt.Sprint("f", i),
 			MilliCPU: rapid.Int64Range(1, c.MilliCPU).Draw(t, "cpu"), Memory: rapid.Int64Range(1, 3).Draw(t, "mem") * mib,
 		}

@@ -75,6 +75,9 @@ func (c *cli) explainInvocation(ctx context.Context, ref, tid string) error {
 		e.Queue, e.Worker, len(e.Running), len(e.Ahead), len(e.Overtaken), len(e.Overtook))
 	if e.ColdKind != "" {
 		fmt.Fprintf(c.stdout, "sandbox   %s (keepalive %s)\n", e.ColdKind, e.KeepAlive)
+		if e.Device != "" {
+			fmt.Fprintf(c.stdout, "device    %s (placement %s)\n", e.Device, e.Placement)
+		}
 	}
 	t := report.Table{Columns: []report.Column{{Name: "neighbour"}, {Name: "tid"}, {Name: "function"}, {Name: "had waited", Number: true}, {Name: "exec", Number: true}}}
 	for _, of := range []struct {

@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"agent/shim/wire"}, // part of functions in Go
 	{"internal/", "hcl/spec", "hcl/registry", "hcl/units"}, // leaves
 	{"agent/agentpb"}, // the wire
-	{"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "balancer/policy", "loadgen/arrival"}, // policies
+	{"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "agent/gpuqueue", "agent/placement", "balancer/policy", "loadgen/arrival"}, // policies
 	{"agent/worker", "balancer/route"},  // cores
 	{"agent/", "balancer/", "loadgen/"}, // drivers and adapters
 	{"hcl", "orchestrator"},
@@ -37,7 +37,7 @@ var layers = [][]string{
 // the standard library but pureStandard.
 var pure = []string{
 	"hcl/spec", "hcl/registry", "internal/minheap", "internal/stream",
-	"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "balancer/policy", "loadgen/arrival",
+	"agent/queue", "agent/keepalive", "agent/concurrency", "agent/dispatch", "agent/prewarm", "agent/estimate", "agent/gpuqueue", "agent/placement", "balancer/policy", "loadgen/arrival",
 	"agent/worker", "balancer/route",
 }
 

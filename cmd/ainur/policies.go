@@ -10,7 +10,9 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
+	"github.com/ainur-faas/ainur/agent/gpuqueue"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/balancer/policy"
@@ -23,7 +25,7 @@ func (c *cli) policiesCommand() *cobra.Command {
 		Use:   "policies [NAME...]",
 		Short: "List the scheduling policies, with their options, defaults and sources",
 		Long: `Lists the policies that an experiment can name: queue, concurrency, keepalive, dispatch,
-prewarm and estimate of a worker, and policy of a balancer. With names it tells of those: their options with defaults, and where the rule or equation is from.`,
+prewarm, estimate, gpu_queue and placement of a worker, and policy of a balancer. With names it tells of those: their options with defaults, and where the rule or equation is from.`,
 		Example: `  ainur policies
   ainur policies mqfq gdsf`,
 		RunE: func(_ *cobra.Command, names []string) error { return c.policies(names) },
@@ -93,6 +95,6 @@ func (c *cli) policies(names []string) error {
 func catalogue() []catalog.Entry {
 	return slices.Concat(
 		catalog.Of(queue.Builtin()), catalog.Of(concurrency.Builtin()), catalog.Of(keepalive.Builtin()), catalog.Of(dispatch.Builtin()),
-		catalog.Of(prewarm.Builtin()), catalog.Of(estimate.Builtin()), catalog.Of(policy.Builtin()),
+		catalog.Of(prewarm.Builtin()), catalog.Of(estimate.Builtin()), catalog.Of(gpuqueue.Builtin()), catalog.Of(placement.Builtin()), catalog.Of(policy.Builtin()),
 	)
 }

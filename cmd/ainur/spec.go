@@ -13,7 +13,9 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
+	"github.com/ainur-faas/ainur/agent/gpuqueue"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/agent/resource"
@@ -56,7 +58,7 @@ func (c *cli) load(args []string, options hcl.Options) (m *hcl.Module, ok bool) 
 
 // policies are those that this ainur has.
 func policies() hcl.Policies {
-	return hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: policy.Builtin()}
+	return hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), GPUQueue: gpuqueue.Builtin(), Placement: placement.Builtin(), Balancer: policy.Builtin()}
 }
 
 // evaluate evaluates one experiment for an engine.

@@ -21,7 +21,9 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
+	"github.com/ainur-faas/ainur/agent/gpuqueue"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/balancer/policy"
@@ -109,7 +111,7 @@ func facts(spec.Host) (spec.Facts, bool) {
 func diagnose(t *testing.T, example []explain.File, s stage) (hcllib.Diagnostics, string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	options := hcl.Options{Version: "1.0.0", Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: policy.Builtin()}}
+	options := hcl.Options{Version: "1.0.0", Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), GPUQueue: gpuqueue.Builtin(), Placement: placement.Builtin(), Balancer: policy.Builtin()}}
 	if s.facts {
 		options.Facts = facts
 	}

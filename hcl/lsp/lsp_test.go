@@ -22,7 +22,9 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
+	"github.com/ainur-faas/ainur/agent/gpuqueue"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/hcl"
@@ -36,7 +38,7 @@ func options() lsp.Options {
 	balancers := registry.New[any]("balancer policy")
 	balancers.Add("round_robin", registry.About{}, func(decode registry.Decoder) (any, error) { return nil, decode(&struct{}{}) })
 	return lsp.Options{Load: func(path string, overlay map[string][]byte) (*hcl.Module, hcllib.Diagnostics) {
-		return hcl.Load(path, hcl.Options{Overlay: overlay, Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: balancers}})
+		return hcl.Load(path, hcl.Options{Overlay: overlay, Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), GPUQueue: gpuqueue.Builtin(), Placement: placement.Builtin(), Balancer: balancers}})
 	}}
 }
 

@@ -128,7 +128,7 @@ var unmatched = []struct {
 	{"container_resources.pool_freq_ms", "nothing is polled", false},
 	{"container_resources.docker_config.", "images are taken by digest", false},
 	{"container_resources.cpu_resource.", "its way of changing the concurrency; see concurrency = \"aimd\"", true},
-	{"container_resources.gpu_resource.", "GPUs are shared by mps, mig or slots alone", true},
+	{"container_resources.gpu_resource.", "GPUs are shared by mps, mig or slots and tokens alone", true},
 	{"networking.", "ainur makes the network itself", true},
 	{"networking.pool_freq_ms", "nothing is polled", false},
 	{"energy.", "a collect block measures: metrics = [\"rapl\", \"perf\"]", true},
@@ -136,10 +136,10 @@ var unmatched = []struct {
 	{"energy_cap.", "power is not capped", true},
 	{"invocation.retries", "a load retries, not a worker", true},
 	{"invocation.queue_sleep_ms", "nothing is polled", false},
-	{"invocation.queues.", "there is one queue for all devices", false},
-	{"invocation.queue_policies.", "there is one queue for all devices", false},
+	{"invocation.queues.", "a queue for CPU, and one for GPUs", false},
+	{"invocation.queue_policies.", "a queue for CPU, and one for GPUs", false},
 	{"invocation.power_cap", "Ilúvatar does not read it either", true},
-	{"invocation.", "its choice between CPU and GPU, and its queues for GPUs", true},
+	{"invocation.", "options of its choice between CPU and GPU, and of its queues for GPUs", true},
 	{"status.", "loads are not reported, the balancer counts", false},
 	{"influx.", "results are files", true},
 	{"http_server.", "agents speak gRPC", true},
@@ -230,6 +230,7 @@ func (im *importer) workerBlocks(body *hclwrite.Body) (name string) {
 	im.queue(w)
 	idle := im.eviction(w)
 	im.logLevel(w)
+	im.gpuPolicies(w)
 	if idle > 0 {
 		w.AppendNewline()
 		w.AppendNewBlock("keepalive", []string{"ttl"}).Body().SetAttributeValue("idle", cty.StringVal(strconv.FormatInt(idle, 10)+"s"))
@@ -342,8 +343,29 @@ func (im *importer) gpus(w *hclwrite.Body) {
 		b.SetAttributeValue("mig", cty.True)
 		im.notes.add("%smig_shares = %d: the parts of a GPU are those it has.", key, shares)
 	}
-	if slots, _ := im.config.number(key + "concurrent_running_funcs"); slots > 0 {
+	if slots, _ := im.config.number(key + "funcs_per_device"); slots > 0 {
 		setNumber(b, "slots", int(slots))
+	}
+	if tokens, _ := im.config.number(key + "concurrent_running_funcs"); tokens > 0 {
+		setNumber(b, "tokens", int(tokens))
+	}
+}
+
+// gpuPolicies writes what waits for a GPU first, and what goes there. Names that both have are the same, or aliases.
+func (im *importer) gpuPolicies(w *hclwrite.Body) {
+	theirs, choose := im.config.text("invocation.queue_policies.GPU"), ""
+	if im.config.text("invocation.queues.GPU") == "mqfq" || strings.HasPrefix(theirs, "mqfq") {
+		theirs, choose = "mqfq", strings.TrimPrefix(strings.TrimPrefix(theirs, "mqfq"), "_")
+	}
+	if place := im.config.text("invocation.enqueueing_policy"); place != "" {
+		setText(w, "placement", place)
+	}
+	switch {
+	case choose != "":
+		w.AppendNewline()
+		setText(w.AppendNewBlock("gpu_queue", []string{theirs}).Body(), "choose", choose)
+	case theirs != "":
+		setText(w, "gpu_queue", theirs)
 	}
 }
 

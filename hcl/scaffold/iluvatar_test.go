@@ -62,7 +62,7 @@ func TestIluvatarWorker(t *testing.T) {
 		`worker "worker_1"`, `isolation   = "containerd"`, `cores       = 12`, `memory      = "20GiB"`, `free_buffer = "1000MiB"`,
 		`queue       = "eedf"`, `log_level   = "warn"`, `keepalive "ttl" {`, `idle = "600s"`,
 		`snapshotter         = "zfs"`, `concurrent_creation = 5`, `namespaces = 20`, `network             = "bridge"`,
-		`count  = 2`, `memory = "16GiB"`, `mps    = true`, `slots  = 2`,
+		`count  = 2`, `memory = "16GiB"`, `mps    = true`, `slots  = 16`, `tokens = 2`, `gpu_queue   = "fcfs"`, `placement   = "EstCompTime"`,
 	} {
 		if !strings.Contains(string(e.Text), want) {
 			t.Errorf("no %s", want)
@@ -70,8 +70,8 @@ func TestIluvatarWorker(t *testing.T) {
 	}
 	for _, want := range []string{
 		"port = 8079", "timeout_sec = 6000", "limits.mem_max_mb = 3096", `logging.directory = "/tmp/logs"`, "container_resources.pool_freq_ms = 500",
-		"cpu_resource.max_load = 0.8", "funcs_per_device = 16", "docker_config.auth.password (a secret)", `networking.bridge = "br0"`,
-		`queue_policies.GPU = "fcfs"`, `enqueueing_policy = "EstCompTime"`, "energy.rapl_freq_ms = 1000", "influx.token (a secret)",
+		"cpu_resource.max_load = 0.8", "docker_config.auth.password (a secret)", `networking.bridge = "br0"`,
+		"energy.rapl_freq_ms = 1000", "influx.token (a secret)",
 		"nonsense = [1]: unknown to Ilúvatar", "function and load are made up",
 	} {
 		if !strings.Contains(strings.Join(e.Notes, "\n"), want) {
@@ -100,7 +100,7 @@ func TestIluvatarDropsNothing(t *testing.T) {
 		"name", "address", "logging.level", "container_resources.memory_mb", "container_resources.memory_buffer_mb", "container_resources.eviction.TTL.timout_sec",
 		"container_resources.snapshotter", "container_resources.concurrent_creation", "container_resources.cpu_resource.count",
 		"container_resources.gpu_resource.count", "container_resources.gpu_resource.memory_mb", "container_resources.gpu_resource.use_standalone_mps",
-		"container_resources.gpu_resource.concurrent_running_funcs", "networking.use_pool", "networking.pool_size", "networking.hardware_interface", "invocation.queue_policies.CPU",
+		"container_resources.gpu_resource.concurrent_running_funcs", "container_resources.gpu_resource.funcs_per_device", "invocation.queue_policies.GPU", "invocation.enqueueing_policy", "networking.use_pool", "networking.pool_size", "networking.hardware_interface", "invocation.queue_policies.CPU",
 	}
 	dir := folder(t, map[string]string{"w.json": workerJSON})
 	e, err := Iluvatar(filepath.Join(dir, "w.json"), dir)

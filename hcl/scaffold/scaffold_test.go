@@ -16,7 +16,9 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
+	"github.com/ainur-faas/ainur/agent/gpuqueue"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/balancer/policy"
@@ -39,7 +41,7 @@ func load(t fatal, file string, text []byte) *hcl.Module {
 	}
 	m, diags := hcl.Load(file, hcl.Options{
 		Overlay:  map[string][]byte{file: text},
-		Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), Balancer: policy.Builtin()},
+		Policies: hcl.Policies{Queue: queue.Builtin(), KeepAlive: keepalive.Builtin(), Concurrency: concurrency.Builtin(), Dispatch: dispatch.Builtin(), Prewarm: prewarm.Builtin(), Estimate: estimate.Builtin(), GPUQueue: gpuqueue.Builtin(), Placement: placement.Builtin(), Balancer: policy.Builtin()},
 		Facts: func(spec.Host) (spec.Facts, bool) {
 			return spec.Facts{LogicalCores: 64, PhysicalCores: 32, MemoryTotal: 64 * spec.GiB}, true
 		},

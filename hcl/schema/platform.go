@@ -135,6 +135,23 @@ var platform = []*Block{
 			},
 			{Name: "prewarm", Default: `"none"`, Type: Type{Kind: Policy, Values: []string{"none", "little", "histogram"}}, Doc: "which sandboxes are made ahead"},
 			{Name: "estimate", Default: `"ewma"`, Type: Type{Kind: Policy, Values: []string{"ewma", "quantile", "regression"}}, Doc: "how executions and start-ups are predicted, for policies that ask"},
+			{
+				Name: "gpu_queue", Default: `"mqfq"`, Doc: "of a worker with `gpu`: what waits for a GPU that starts first",
+				Type: Type{Kind: Policy, Values: []string{"fcfs", "sjf", "eedf", "oldest_batch", "sized_batch", "paella", "mqfq"}},
+			},
+			{
+				Name: "placement", Default: `"est_completion"`, Doc: "of a worker with `gpu`: where an invocation of a function with `compute = [\"cpu\", \"gpu\"]` runs",
+				Type: Type{
+					Kind: Policy, Values: placements,
+					Aliases: map[string]string{
+						"All": "all", "Random": "random", "AlwaysCPU": "always_cpu", "AlwaysGPU": "always_gpu", "ShortestExecTime": "shortest_exec",
+						"EstCompTime": "est_completion", "Speedup": "speedup", "EstSpeedup": "est_speedup", "RunningAvgEstSpeedup": "running_avg_speedup",
+						"QueueAdjustAvgEstSpeedup": "queue_adjusted", "UCB1": "ucb1", "MWUA": "mwua", "HitTput": "hit_tput", "Popular": "popular",
+						"LeastPopular": "least_popular", "PopularQueueLenDispatch": "popular_queue", "PopularEstTimeDispatch": "popular_est", "TopAvg": "top_avg",
+						"GreedyWeights": "greedy_weights", "Landlord": "landlord", "LandlordFixed": "landlord_fixed", "LRU": "lru", "LFU": "lfu", "MICE": "mice",
+					},
+				},
+			},
 			{Name: "log_level", Type: enum("debug", "info", "warn", "error"), Default: `"info"`},
 			{Name: "env", Type: plain(Map), Default: "{}", Doc: "environment of the agent"},
 			{Name: "version", Type: plain(String), Lacking: Live, Doc: "of the agent; default: this ainur"},
@@ -142,7 +159,7 @@ var platform = []*Block{
 			{Name: "compat", Type: enums("iluvatar"), Default: "[]", Lacking: Live, Doc: "interfaces of other platforms to speak"},
 		},
 		Blocks: []*Block{
-			policy("queue"), policy("keepalive"), policy("concurrency"), policy("dispatch"), policy("prewarm"), policy("estimate"),
+			policy("queue"), policy("keepalive"), policy("concurrency"), policy("dispatch"), policy("prewarm"), policy("estimate"), policy("gpu_queue"), policy("placement"),
 			{
 				Type: "container", Once: true, Doc: "How sandboxes are made.",
 				Attrs: []Attr{
@@ -162,13 +179,15 @@ var platform = []*Block{
 				}},
 			},
 			{
-				Type: "gpu", Once: true, Lacking: Both, Doc: "Graphics processors of the host.",
+				Type: "gpu", Once: true, Doc: "Graphics processors of the worker. A sandbox has a slot of one, and an invocation a token of the one that its sandbox is on; it waits for no cores. Code finds the name of its own, `gpu0` to, in AINUR_DEVICE, and its number in CUDA_VISIBLE_DEVICES; on the CPU that is `cpu` and empty.",
 				Attrs: []Attr{
 					{Name: "count", Type: whole(1, 64), Required: true},
-					{Name: "memory", Type: positive(Bytes), Doc: "of each; default: what it has"},
-					{Name: "mps", Type: plain(Bool), Default: "false"},
-					{Name: "mig", Type: plain(Bool), Default: "false"},
-					{Name: "slots", Type: whole(1, 1024), Default: "1", Doc: "invocations at a time on each"},
+					{Name: "memory", Type: positive(Bytes), Doc: "of each, of which a sandbox holds what `gpu_memory` of its function says; default: as much as is asked for"},
+					{Name: "mps", Type: plain(Bool), Default: "false", Lacking: Live},
+					{Name: "mig", Type: plain(Bool), Default: "false", Lacking: Live},
+					{Name: "slots", Type: whole(1, 1024), Default: "1", Doc: "sandboxes that each holds"},
+					{Name: "tokens", Type: whole(1, 1024), Doc: "invocations that run on each at a time; default: slots"},
+					{Name: "simulated", Type: plain(Bool), Default: "false", Doc: "devices that are names alone: live, nothing is looked for on the host"},
 				},
 			},
 			{
@@ -227,7 +246,8 @@ var platform = []*Block{
 			{Name: "cpus", Type: positive(Number), Default: "1", Doc: "what an invocation takes of the worker's cores"},
 			{Name: "timeout", Type: positive(Duration), Default: `"60s"`, Doc: "of one execution"},
 			{Name: "isolation", Type: enum("process", "wasm", "containerd", "docker"), Lacking: Both, Doc: "default: the worker's"},
-			{Name: "compute", Type: enums("cpu", "gpu").lacking(Both, "gpu"), Default: `["cpu"]`, Doc: "what it may run on"},
+			{Name: "compute", Type: enums("cpu", "gpu"), Default: `["cpu"]`, Doc: "what it may run on; with both, the worker's `placement` says, and without `gpu` of the worker the CPU"},
+			{Name: "gpu_memory", Type: plain(Bytes), Default: `"0B"`, Doc: "of a GPU, held by each sandbox on it"},
 			{Name: "concurrency", Type: whole(1, 10_000), Default: "1", Lacking: Both, Doc: "invocations at a time in one sandbox"},
 			{Name: "idempotent", Type: plain(Bool), Default: "false", Doc: "whether an invocation may run twice"},
 			{Name: "prewarm", Type: whole(0, 10_000), Default: "0", Doc: "sandboxes made on each worker before the load starts"},
@@ -243,6 +263,19 @@ var platform = []*Block{
 				{Name: "cold", Type: plain(Dist), Required: true, Doc: "time to make a sandbox ready"},
 				{Name: "memory", Type: plain(Bytes), Doc: "of a sandbox; default: the function's limit"},
 			},
+			Blocks: []*Block{{
+				Type: "gpu", Once: true, Doc: "How it does on a GPU; default: as on the CPU.",
+				Attrs: []Attr{
+					{Name: "warm", Type: plain(Dist), Required: true, Doc: "execution in a warm sandbox"},
+					{Name: "cold", Type: plain(Dist), Required: true, Doc: "time to make a sandbox ready"},
+				},
+			}},
 		}},
 	},
+}
+
+// placements are where invocations of functions that run on CPU and GPU may go.
+var placements = []string{
+	"all", "random", "always_cpu", "always_gpu", "shortest_exec", "est_completion", "speedup", "est_speedup", "running_avg_speedup", "queue_adjusted",
+	"ucb1", "mwua", "hit_tput", "popular", "least_popular", "popular_queue", "popular_est", "top_avg", "greedy_weights", "landlord", "landlord_fixed", "lru", "lfu", "mice",
 }

@@ -182,9 +182,21 @@ type Worker struct {
 	Dispatch    Named             `json:"dispatch,omitzero"`
 	Prewarm     Named             `json:"prewarm,omitzero"`
 	Estimate    Named             `json:"estimate,omitzero"`
+	GPU         GPU               `json:"gpu,omitzero"`
+	GPUQueue    Named             `json:"gpu_queue,omitzero"` // of a worker with GPUs, as Placement
+	Placement   Named             `json:"placement,omitzero"`
 	LogLevel    string            `json:"log_level"` // "debug", "info", "warn" or "error"
 	Env         map[string]string `json:"env,omitempty"`
 	Container   Container         `json:"container,omitzero"`
+}
+
+// GPU is the GPUs of a worker. The zero value is none.
+type GPU struct {
+	Count     int   `json:"count"`
+	Slots     int   `json:"slots"`               // sandboxes that each holds
+	Tokens    int   `json:"tokens"`              // invocations that run on each at a time
+	Memory    Bytes `json:"memory,omitempty"`    // of each; 0 is as much as is asked for
+	Simulated bool  `json:"simulated,omitempty"` // devices that are names alone
 }
 
 // Container is how sandboxes are made. The zero value is the plainest way: no
@@ -223,8 +235,10 @@ type Function struct {
 	SourceSHA256 string            `json:"source_sha256,omitempty"`
 	Memory       Bytes             `json:"memory"`
 	MilliCPU     int64             `json:"milli_cpu"`
-	Timeout      time.Duration     `json:"timeout_ns"` // of one execution, not counting queueing and start-up
-	Prewarm      int               `json:"prewarm"`    // sandboxes made before the load starts
+	Compute      string            `json:"compute,omitempty"`    // "" is CPU, "gpu", or "both"
+	GPUMemory    Bytes             `json:"gpu_memory,omitempty"` // of a GPU, held by a sandbox on it
+	Timeout      time.Duration     `json:"timeout_ns"`           // of one execution, not counting queueing and start-up
+	Prewarm      int               `json:"prewarm"`              // sandboxes made before the load starts
 	Env          map[string]string `json:"env,omitempty"`
 	Args         json.RawMessage   `json:"args,omitempty"` // JSON object sent when the load has no payload
 	Profile      *Profile          `json:"profile,omitempty"`
@@ -235,6 +249,14 @@ type Profile struct {
 	Warm   Dist  `json:"warm"`   // execution time in a warm sandbox
 	Cold   Dist  `json:"cold"`   // time to make a sandbox ready, without the execution
 	Memory Bytes `json:"memory"` // 0: the function's limit
+
+	GPU *GPUProfile `json:"gpu,omitempty"` // on a GPU; nil is as on CPU
+}
+
+// GPUProfile models a function on a GPU.
+type GPUProfile struct {
+	Warm Dist `json:"warm"`
+	Cold Dist `json:"cold"`
 }
 
 // Dist is a distribution of durations. The zero value is the constant 0.

@@ -26,6 +26,7 @@ func place(c *measure.Call, reply *agentpb.InvokeReply, start time.Duration, boo
 	c.Status, c.Error = outcome(reply)
 	c.Host = reply.Worker
 	c.ColdKind = coldKind(reply.ColdKind)
+	c.Device = reply.Device
 	c.BytesIn = int64(len(reply.ResultJson))
 	if reply.MemoryBytes > 0 {
 		c.Memory = reply.MemoryBytes

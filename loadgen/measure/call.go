@@ -55,6 +55,7 @@ type Call struct {
 	Received     int64 // generator received the reply, or learned that none will come
 
 	ColdKind string // "cold", "prewarmed", "warm", or "" when it never had a sandbox
+	Device   string // "cpu" or "gpu0" to, that its sandbox was on; "" on a worker without GPUs
 	Status   string
 	Error    string // bounded to 512 bytes
 	BytesIn  int64  // of the reply

@@ -144,12 +144,12 @@ func TestParquetColumns(t *testing.T) {
 		}
 	}
 	const all = "point repeat load phase record seq function tid host generator intended_ns sent_ns accepted_ns queued_ns dequeued_ns sandbox_ready_ns " +
-		"exec_start_ns exec_end_ns replied_ns received_ns lag_ns latency_ns service_ns exec_ns overhead_ns cold_kind status error bytes_in bytes_out memory_bytes"
+		"exec_start_ns exec_end_ns replied_ns received_ns lag_ns latency_ns service_ns exec_ns overhead_ns cold_kind device status error bytes_in bytes_out memory_bytes"
 	if got := strings.Join(columns, " "); got != all {
 		t.Errorf("columns %s", got)
 	}
 	const missing = "host generator sent_ns accepted_ns queued_ns dequeued_ns sandbox_ready_ns exec_start_ns exec_end_ns replied_ns received_ns " +
-		"lag_ns latency_ns service_ns exec_ns overhead_ns cold_kind error memory_bytes"
+		"lag_ns latency_ns service_ns exec_ns overhead_ns cold_kind device error memory_bytes"
 	if got := strings.Join(nulls, " "); got != missing {
 		t.Errorf("columns of nulls of a dropped call: %s", got)
 	}

@@ -45,6 +45,7 @@ type row struct {
 	Overhead *int64 `parquet:"overhead_ns,optional"`
 
 	ColdKind string `parquet:"cold_kind,optional,dict"`
+	Device   string `parquet:"device,optional,dict"`
 	Status   string `parquet:"status,dict"`
 	Error    string `parquet:"error,optional"`
 	BytesIn  int64  `parquet:"bytes_in"`
@@ -83,7 +84,7 @@ func toRow(c *Call, d *derived) row {
 		ExecEnd: nullable(&c.ExecEnd), Replied: nullable(&c.Replied), Received: nullable(&c.Received),
 		Lag: nullable(&d.lag), Latency: nullable(&d.latency), Service: nullable(&d.service),
 		Exec: nullable(&d.exec), Overhead: nullable(&d.overhead),
-		ColdKind: c.ColdKind, Status: c.Status, Error: c.Error,
+		ColdKind: c.ColdKind, Device: c.Device, Status: c.Status, Error: c.Error,
 		BytesIn: c.BytesIn, BytesOut: c.BytesOut, Memory: nullable(&c.Memory),
 	}
 }
@@ -95,7 +96,7 @@ func (r *row) call() Call {
 		Intended: r.Intended, Sent: orMissing(r.Sent), Accepted: orMissing(r.Accepted), Queued: orMissing(r.Queued),
 		Dequeued: orMissing(r.Dequeued), SandboxReady: orMissing(r.SandboxReady), ExecStart: orMissing(r.ExecStart),
 		ExecEnd: orMissing(r.ExecEnd), Replied: orMissing(r.Replied), Received: orMissing(r.Received),
-		ColdKind: r.ColdKind, Status: r.Status, Error: r.Error,
+		ColdKind: r.ColdKind, Device: r.Device, Status: r.Status, Error: r.Error,
 		BytesIn: r.BytesIn, BytesOut: r.BytesOut, Memory: orMissing(r.Memory),
 	}
 }

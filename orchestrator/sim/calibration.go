@@ -32,6 +32,8 @@ type Measured struct {
 	Exec     []time.Duration `json:"exec_ns"`
 	Finish   []time.Duration `json:"finish_ns"`
 	Reply    []time.Duration `json:"reply_ns"`
+	GPUStart []time.Duration `json:"gpu_start_ns,omitempty"` // on a GPU
+	GPUExec  []time.Duration `json:"gpu_exec_ns,omitempty"`  // likewise; without any as on CPU
 }
 
 // Model draws from what was measured.
@@ -42,7 +44,12 @@ func (m Measured) Model() FunctionModel {
 		}
 		return spec.Dist{Kind: "empirical", Samples: d}
 	}
+	var gpu *GPUModel
+	if len(m.GPUExec) > 0 {
+		gpu = &GPUModel{Start: empirical(m.GPUStart), Exec: empirical(m.GPUExec)}
+	}
 	return FunctionModel{
+		GPU:     gpu,
 		Request: empirical(m.Request), Start: empirical(m.Start), Dispatch: empirical(m.Dispatch),
 		Exec: empirical(m.Exec), Finish: empirical(m.Finish), Reply: empirical(m.Reply),
 	}
@@ -93,10 +100,10 @@ func (c *Calibration) check(path string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Functions)) {
 		f := c.Functions[name]
-		if len(f.Exec) == 0 {
+		if len(f.Exec)+len(f.GPUExec) == 0 {
 			return fmt.Errorf("calibration %s: function %q has no exec_ns", path, name)
 		}
-		for _, all := range [][]time.Duration{f.Request, f.Start, f.Dispatch, f.Exec, f.Finish, f.Reply} {
+		for _, all := range [][]time.Duration{f.Request, f.Start, f.Dispatch, f.Exec, f.Finish, f.Reply, f.GPUStart, f.GPUExec} {
 			for _, d := range all {
 				if d < 0 {
 					return fmt.Errorf("calibration %s: function %q has a duration of %v", path, name, d)

@@ -131,6 +131,9 @@ func (c *call) deliver() {
 func (c *call) started(a worker.Action) {
 	c.running = true
 	c.row.ColdKind = a.Kind.String()
+	if c.node.gpus {
+		c.row.Device = "cpu"
+	}
 	c.row.Dequeued = int64(a.Dequeued - c.load.began)
 	c.row.SandboxReady = c.time()
 	c.row.ExecStart = c.row.SandboxReady + int64(c.dispatch)

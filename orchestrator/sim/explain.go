@@ -100,6 +100,9 @@ func (w *watch) routes(r *router, c *call) (chosen func(worker string)) {
 func (w *watch) before(n *node) {
 	if w != nil && w.call != nil && w.call.node == n {
 		w.queue, w.idle = n.core.Queue(), n.core.Idle()
+		if !slices.ContainsFunc(w.queue, func(c worker.Call) bool { return c.Invocation == w.call.id }) {
+			w.queue = n.core.GPUQueue()
+		}
 	}
 }
 
@@ -142,6 +145,11 @@ func (w *watch) joins(n *node, c worker.Call) {
 	}
 	if c.Bypassed {
 		w.decide("queue", n.name, inputs, w.scored(w.queue), "past it, for it is short")
+		return
+	}
+	if c.GPU {
+		w.queue = n.core.GPUQueue()
+		w.decide("queue", n.name, inputs, w.scored(w.queue), fmt.Sprintf("for a GPU, with %d", len(w.queue)))
 		return
 	}
 	place := len(w.queue)
@@ -228,7 +236,11 @@ func (w *watch) ends(n *node, actions []worker.Action) {
 
 func (w *watch) scored(queue []worker.Call) (all []Scored) {
 	for _, c := range queue {
-		all = append(all, Scored{w.tid(c.Invocation), c.Item.Name, "rank " + c.Rank.String(), c.Invocation == w.call.id})
+		score := "rank " + c.Rank.String()
+		if c.GPU {
+			score = "predicted " + c.Item.Expected.String()
+		}
+		all = append(all, Scored{w.tid(c.Invocation), c.Item.Name, score, c.Invocation == w.call.id})
 	}
 	return all
 }

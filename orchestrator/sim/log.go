@@ -26,6 +26,9 @@ func (l *decisionLog) action(now time.Duration, who string, a worker.Action) {
 	if a.Op == worker.Start {
 		b = append(append(b, ' '), a.Kind.String()...)
 	}
+	if a.Device > 0 {
+		b = strconv.AppendInt(append(b, " gpu "...), int64(a.Device-1), 10)
+	}
 	if a.Why != worker.NoReason {
 		b = append(append(b, ' '), a.Why.String()...)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/ainur-faas/ainur/agent/worker"
@@ -15,6 +16,7 @@ import (
 type node struct {
 	run       *run
 	name      string
+	gpus      bool // it has some
 	core      *worker.Worker
 	functions []*function  // by FunctionID - 1
 	starts    []*rand.Rand // likewise
@@ -28,10 +30,11 @@ func newNode(r *run, w spec.Worker, functions []*function, slowdown []float64) (
 	if err != nil {
 		return nil, err
 	}
-	n := &node{run: r, name: w.Name, functions: functions, core: worker.New(config)}
+	config.Seed = stream.Derive(r.seed, "sim", "policies", w.Name)
+	n := &node{run: r, name: w.Name, functions: functions, gpus: w.GPU.Count > 0, core: worker.New(config)}
 	n.processor = &processor{node: n, slowdown: slowdown}
 	for _, f := range functions {
-		id, err := n.core.Register(worker.Function{Name: f.Name, MilliCPU: f.MilliCPU, Memory: int64(f.Memory), Timeout: f.Timeout})
+		id, err := n.core.Register(worker.Registered(f.Function))
 		if err != nil {
 			return nil, err
 		}
@@ -73,9 +76,13 @@ func (n *node) handle(ev worker.Event) {
 		case worker.Start:
 			c := n.run.calls.get(a.Invocation)
 			c.started(a)
-			n.processor.start(c)
+			if a.Device > 0 {
+				n.startOnGPU(c, a.Device)
+			} else {
+				n.processor.start(c)
+			}
 		case worker.Create:
-			took := arrival.Draw(n.functions[a.Function-1].model.Start, n.starts[a.Function-1])
+			took := arrival.Draw(n.functions[a.Function-1].model.startOn(a.Device), n.starts[a.Function-1])
 			n.run.after(took, n, sandboxUp, uint64(a.Sandbox))
 		case worker.Remove:
 			n.run.after(0, n, sandboxRemoved, uint64(a.Sandbox))
@@ -91,6 +98,23 @@ func (n *node) handle(ev worker.Event) {
 		n.run.at(at, n, workerTicks, 0)
 	}
 }
+
+// startOnGPU runs c on a device, where those that run on CPU do not slow it down.
+func (n *node) startOnGPU(c *call, device int) {
+	if g := c.function.model.GPU; g != nil {
+		c.exec = arrival.Draw(g.Exec, c.function.gpu)
+	}
+	c.row.Device = gpuNames[device-1]
+	n.processor.alone(c)
+}
+
+// gpuNames are what calls that ran there are recorded with.
+var gpuNames = func() (all []string) {
+	for i := range 64 {
+		all = append(all, "gpu"+strconv.Itoa(i))
+	}
+	return all
+}()
 
 // executed ends the execution of c.
 func (n *node) executed(c *call) {

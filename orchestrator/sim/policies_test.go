@@ -14,7 +14,9 @@ import (
 	"github.com/ainur-faas/ainur/agent/concurrency"
 	"github.com/ainur-faas/ainur/agent/dispatch"
 	"github.com/ainur-faas/ainur/agent/estimate"
+	"github.com/ainur-faas/ainur/agent/gpuqueue"
 	"github.com/ainur-faas/ainur/agent/keepalive"
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/prewarm"
 	"github.com/ainur-faas/ainur/agent/queue"
 	"github.com/ainur-faas/ainur/balancer/policy"
@@ -35,7 +37,7 @@ func scenario(t *rapid.T) (*spec.Point, sim.Model) {
 		return n
 	}
 	p := &spec.Point{ID: "p"}
-	target := "w0"
+	target, gpus := "w0", rapid.Bool().Draw(t, "gpus")
 	for i := range rapid.IntRange(1, 3).Draw(t, "workers") {
 		p.Workers = append(p.Workers, spec.Worker{
 			Name: fmt.Sprint("w", i), MilliCPU: rapid.Int64Range(2, 8).Draw(t, "half cores") * 500, Memory: spec.Bytes(rapid.IntRange(256, 1024).Draw(t, "MiB")) * spec.MiB,
@@ -47,6 +49,11 @@ func scenario(t *rapid.T) (*spec.Point, sim.Model) {
 			Prewarm:     one(prewarm.Builtin().Names(), "prewarm", `histogram {"bin": 5000000, "least": 2, "spread": 0.5}`),
 			Estimate:    one(estimate.Builtin().Names(), "estimate"),
 		})
+		if w := &p.Workers[i]; gpus {
+			w.GPU = spec.GPU{Count: rapid.IntRange(1, 2).Draw(t, "gpus"), Slots: rapid.IntRange(1, 3).Draw(t, "slots"), Tokens: rapid.IntRange(1, 2).Draw(t, "tokens")}
+			w.GPUQueue = one(gpuqueue.Builtin().Names(), "gpu_queue", `mqfq {"choose": "select_out_len", "overrun": 10000000, "correct": true}`, `sized_batch {"batch": 2}`)
+			w.Placement = one(placement.Builtin().Names(), "placement", `greedy_weights {"allow": "incremental"}`, `landlord {"size": 20000000}`)
+		}
 	}
 	if len(p.Workers) > 1 {
 		target = "b"
@@ -67,6 +74,9 @@ func scenario(t *rapid.T) (*spec.Point, sim.Model) {
 			Name: name, MilliCPU: rapid.Int64Range(1, 2).Draw(t, "cpu") * 500, Memory: spec.Bytes(rapid.IntRange(32, 128).Draw(t, "memory")) * spec.MiB,
 			Timeout: 200 * ms, Prewarm: rapid.IntRange(0, 2).Draw(t, "prewarmed"),
 		})
+		if gpus {
+			p.Functions[i].Compute = rapid.SampledFrom([]string{"", "gpu", "both", "both"}).Draw(t, "compute")
+		}
 		mix = append(mix, spec.Weight{Function: name, Weight: 1 / float64(n)})
 		mean := time.Duration(rapid.IntRange(1, 40).Draw(t, "exec")) * ms
 		few := spec.Dist{Kind: "uniform", Max: ms}
@@ -117,8 +127,12 @@ func TestAnyPolicies(t *testing.T) {
 func feasible(p *spec.Point, log string) string {
 	type box struct{ worker, id string }
 	memory, left := map[box]spec.Bytes{}, map[string]spec.Bytes{}
+	device, slots := map[box]string{}, map[box]int{} // slots that are free, by the name of a device
 	for _, w := range p.Workers {
 		left[w.Name] = w.Memory
+		for i := range w.GPU.Count {
+			slots[box{w.Name, strconv.Itoa(i)}] = w.GPU.Slots
+		}
 	}
 	for line := range strings.Lines(log) {
 		f := strings.Fields(line)
@@ -126,19 +140,33 @@ func feasible(p *spec.Point, log string) string {
 			continue
 		}
 		function, _ := strconv.Atoi(f[3])
-		b := box{f[1], f[5]}
+		b, on := box{f[1], f[5]}, ""
+		if i := slices.Index(f, "gpu"); i > 0 {
+			on = f[i+1]
+		}
 		switch f[2] {
 		case "create":
 			memory[b] = p.Functions[function-1].Memory
 			if left[b.worker] -= memory[b]; left[b.worker] < 0 {
 				return "more memory than there is: " + line
 			}
+			device[b] = on
+			if slots[box{b.worker, on}]--; on != "" && slots[box{b.worker, on}] < 0 {
+				return "more slots than there are: " + line
+			}
+			if runs := p.Functions[function-1].Compute; runs == "gpu" && on == "" || runs == "" && on != "" {
+				return "not where it can run: " + line
+			}
 		case "start":
 			if memory[b] == 0 {
 				return "no such sandbox: " + line
 			}
+			if device[b] != on {
+				return "a sandbox that is elsewhere: " + line
+			}
 		case "remove":
 			left[b.worker] += memory[b]
+			slots[box{b.worker, device[b]}]++
 			delete(memory, b)
 		}
 	}
@@ -148,9 +176,14 @@ func feasible(p *spec.Point, log string) string {
 // A log that is not feasible is found out.
 func TestFeasibleCatchesErrors(t *testing.T) {
 	p := point(1, 1, time.Second)
+	p.Workers[0].GPU = spec.GPU{Count: 1, Slots: 1, Tokens: 1}
+	p.Functions = append(p.Functions, spec.Function{Name: "g", Compute: "both"})
 	for name, log := range map[string]string{
 		"memory":  "1 w create 1 0 1\n2 w create 1 0 2\n",
 		"sandbox": "1 w start 1 1 1 warm\n",
+		"slots":   "1 w create 2 0 1 gpu 0\n2 w create 2 0 2 gpu 0\n",
+		"device":  "1 w create 2 0 1 gpu 0\n2 w start 2 1 1 cold\n",
+		"compute": "1 w create 1 0 1 gpu 0\n",
 		"removed": "1 w create 1 0 1\n2 w remove 1 0 1\n3 w start 1 1 1 warm\n",
 	} {
 		if feasible(p, log) == "" {
@@ -160,6 +193,7 @@ func TestFeasibleCatchesErrors(t *testing.T) {
 	if err := feasible(p, "1 w create 1 0 1\n2 w start 1 1 1 cold\n"); err != "" {
 		t.Error(err)
 	}
+	p.Functions = p.Functions[:1]
 	calls, log := run(t, p, models("f", sim.FunctionModel{Exec: spec.Dist{Mean: ms}}), 1)
 	if err := feasible(p, log); err != "" || len(calls) == 0 || bytes.Count([]byte(log), []byte("start")) != len(calls) {
 		t.Errorf("%s; %d calls", err, len(calls))

@@ -35,6 +35,11 @@ func (p *processor) start(c *call) {
 		c.after(c.dispatch, callDispatched)
 		return
 	}
+	p.alone(c)
+}
+
+// alone runs c for as long as it was drawn to take, whatever else runs.
+func (p *processor) alone(c *call) {
 	took := c.exec
 	if limit := c.function.Timeout; limit > 0 && took > limit {
 		took, c.limited = limit, true

@@ -31,11 +31,27 @@ type FunctionModel struct {
 	Exec     spec.Dist `json:"exec"`     // user code
 	Finish   spec.Dist `json:"finish"`   // from there to the agent's reply
 	Reply    spec.Dist `json:"reply"`    // back to the load generator
+
+	GPU *GPUModel `json:"gpu,omitempty"` // on a GPU; nil: there they are as long
+}
+
+// GPUModel is the phases that last otherwise on a GPU.
+type GPUModel struct {
+	Start spec.Dist `json:"start"`
+	Exec  spec.Dist `json:"exec"`
+}
+
+// startOn is how long a start takes on a device, 0 for CPU.
+func (m *FunctionModel) startOn(device int) spec.Dist {
+	if device > 0 && m.GPU != nil {
+		return m.GPU.Start
+	}
+	return m.Start
 }
 
 // instant reports whether a call of a warm sandbox takes no time.
 func (m *FunctionModel) instant() bool {
-	return isZero(m.Request) && isZero(m.Dispatch) && isZero(m.Exec) && isZero(m.Finish) && isZero(m.Reply)
+	return isZero(m.Request) && isZero(m.Dispatch) && isZero(m.Exec) && (m.GPU == nil || isZero(m.GPU.Exec)) && isZero(m.Finish) && isZero(m.Reply)
 }
 
 // Model is how long things take on a worker.
@@ -66,7 +82,11 @@ func Declared(p *spec.Point) (Model, error) {
 			return Model{}, fmt.Errorf("function %q has no profile, so its durations are unknown: "+
 				"write profile { warm = \"20ms\"  cold = \"200ms\" }, or give a finished run with --from", f.Name)
 		}
-		m.Functions[f.Name] = FunctionModel{Exec: f.Profile.Warm, Start: f.Profile.Cold}
+		one := FunctionModel{Exec: f.Profile.Warm, Start: f.Profile.Cold}
+		if g := f.Profile.GPU; g != nil {
+			one.GPU = &GPUModel{Exec: g.Warm, Start: g.Cold}
+		}
+		m.Functions[f.Name] = one
 	}
 	return m, nil
 }
@@ -132,7 +152,7 @@ type function struct {
 	id    worker.FunctionID // on every node
 	model FunctionModel
 
-	request, dispatch, exec, finish, reply *rand.Rand
+	request, dispatch, exec, finish, reply, gpu *rand.Rand
 }
 
 // memory is what a sandbox uses after a call, measure.Missing when the profile does not say.
@@ -180,7 +200,7 @@ func newRun(c Config) (*run, error) {
 		chance := func(phase string) *rand.Rand { return stream.New(c.Seed, "sim", phase, f.Name) }
 		fn := &function{
 			Function: f, model: c.Model.Functions[f.Name],
-			request: chance("request"), dispatch: chance("dispatch"), exec: chance("exec"), finish: chance("finish"), reply: chance("reply"),
+			request: chance("request"), dispatch: chance("dispatch"), exec: chance("exec"), finish: chance("finish"), reply: chance("reply"), gpu: chance("gpu"),
 		}
 		r.functions[f.Name] = fn
 		functions = append(functions, fn)

@@ -1,8 +1,7 @@
 worker "w" {
   on    = cluster.c.host.h
 
-  gpu { # WARNING: this version cannot run gpu of worker "w" yet
-    count = 1
+  health { # WARNING: this version cannot run health of worker "w" yet
   }
 }
 

@@ -13,15 +13,15 @@ cluster "c" {
 worker "w" {
   on    = cluster.c.host.h
 
-  gpu { # ERROR: this version cannot run gpu of worker "w" yet
-    count = 1
+  health { # ERROR: this version cannot run health of worker "w" yet
   }
 }
 
 function "f" {
   builtin = "hello"
   memory  = "64MiB"
-  compute = ["gpu"] # ERROR: this version cannot run compute "gpu" in function "f" yet
+
+  instances = 2 # ERROR: this version cannot run instances of function "f" yet
 }
 
 load "l" {
