@@ -208,3 +208,29 @@ func TestWhateverHappensOnGPUs(t *testing.T) {
 		liveOf(t, worker.New(c), c)
 	})
 }
+
+// A life shows what a worker could do wrongly with its GPUs.
+func TestLivesCatchMutantsOfGPUs(t *testing.T) {
+	plain := func() worker.Config {
+		c := gpus(2, 1, 1, gpuqueue.FCFS{}, placement.All{})
+		c.Queue, c.KeepAlive, c.Concurrency = queue.FCFS{}, keepalive.LRU{}, concurrency.Fixed{Overcommit: 1}
+		return c
+	}
+	for name, change := range map[string]func(*worker.GPUs){
+		"too many slots":   func(g *worker.GPUs) { g.Slots = 2 },
+		"too many tokens":  func(g *worker.GPUs) { g.Slots, g.Tokens = 2, 2 },
+		"devices mixed up": func(g *worker.GPUs) { g.Count, g.Slots = 1, 2 },
+	} {
+		if !caught(func(t *rapid.T) {
+			c := plain()
+			wrong := c
+			change(&wrong.GPUs)
+			liveOf(t, worker.New(wrong), c)
+		}) {
+			t.Errorf("%s: no life shows it", name)
+		}
+	}
+	if caught(func(t *rapid.T) { c := plain(); liveOf(t, worker.New(c), c) }) {
+		t.Error("a worker without an error is taken for one with")
+	}
+}
