@@ -465,9 +465,9 @@ func (w *Worker) dropFromBatch(now time.Duration, it *invocation) {
 }
 
 // responded notes how long an invocation took, where that decides about the next.
-func (w *Worker) responded(now time.Duration, it *invocation, ev Finished) {
+func (w *Worker) responded(now time.Duration, it *invocation, exec time.Duration) {
 	f := it.function
-	if f.base.gpu == nil || !ev.Usable || f.Compute != placement.Both {
+	if f.Compute != placement.Both {
 		return
 	}
 	r, took, on := &f.response, now-it.item.Arrived, placement.CPU
@@ -479,5 +479,5 @@ func (w *Worker) responded(now time.Duration, it *invocation, ev Finished) {
 	}
 	r.mean += (took - r.mean) / 10
 	r.latest, r.least = took, min(r.least, took)
-	w.gpus.placer.Ended(placement.Outcome{Function: int(f.id), On: on, Now: now, E2E: took, Exec: ev.Exec})
+	w.gpus.placer.Ended(placement.Outcome{Function: int(f.id), On: on, Now: now, E2E: took, Exec: exec})
 }

@@ -690,7 +690,9 @@ func (w *Worker) finished(now time.Duration, ev Finished, dst []Action) []Action
 	b, kind, load := it.sandbox, it.kind, it.load
 	b.function.ended, b.function.base.ended = now, now
 	*w.runningOn(b.device)--
-	w.responded(now, it, ev)
+	if b.function.base.gpu != nil && ev.Usable {
+		w.responded(now, it, ev.Exec)
+	}
 	if it.gpu != nil {
 		dst = w.ranOnGPU(now, it, ev.Usable, dst)
 	} else {
