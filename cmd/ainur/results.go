@@ -86,7 +86,7 @@ var formats = []struct {
 	name  string
 	write func(io.Writer, *result.Run) error
 }{
-	{"table", report.Summary}, {"html", report.HTML}, {"md", report.Markdown}, {"csv", report.CSV},
+	{"table", report.Tables}, {"html", report.HTML}, {"md", report.Markdown}, {"csv", report.CSV},
 }
 
 func (c *cli) reportCommand() *cobra.Command {

@@ -19,7 +19,10 @@ func Markdown(w io.Writer, run *result.Run) error {
 	v, a := validity(run), assertions(run)
 	p.printf("# %s\n\nRun `%s` of `%s`, %s, %s.\n\n- **%s**: %s\n- **%s**: %s\n", title(run), m.RunID, m.Experiment, m.Mode,
 		m.Started.Format("2006-01-02 15:04 UTC"), v[0], v[1], a[0], a[1])
-	sections := summary(run)
+	sections, err := tables(run)
+	if err != nil {
+		return err
+	}
 	if len(m.Assertions) > 0 {
 		sections = append(sections, section{"Assertions", assertionTable(run)})
 	}

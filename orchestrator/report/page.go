@@ -57,9 +57,13 @@ type pointFigures struct {
 // HTML writes the run as one page that needs nothing else: no script, no
 // network. It reads the calls of every repeat, one at a time, and checks the seal.
 func HTML(w io.Writer, run *result.Run) error {
+	all, err := tables(run)
+	if err != nil {
+		return err
+	}
 	d := pageData{
 		Run: run, Title: title(run), Validity: validity(run), Assertions: assertions(run), Outputs: run.Manifest.Outputs,
-		Tables: summary(run), Provenance: provenance(run), Seal: seal(run),
+		Tables: all, Provenance: provenance(run), Seal: seal(run),
 	}
 	d.Valid, d.Reasons = run.Verdict()
 	d.Passed = d.Assertions[0] == "PASSED"

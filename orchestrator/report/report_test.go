@@ -67,7 +67,7 @@ func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	run := resulttest.Complete(t, dir, sweep)
 	for name, write := range map[string]func(io.Writer, *result.Run) error{
-		"summary.txt": Summary, "final.txt": Final, "show.txt": Show, "report.md": Markdown, "report.csv": CSV, "report.html": HTML,
+		"summary.txt": Summary, "tables.txt": Tables, "final.txt": Final, "show.txt": Show, "report.md": Markdown, "report.csv": CSV, "report.html": HTML,
 		"runs.txt": func(w io.Writer, r *result.Run) error { return Runs(w, []*result.Run{r}) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -236,11 +236,32 @@ func commonUnit(all []series, c measured) unit {
 	return unitOf(time.Duration(medians[len(medians)/2]))
 }
 
-// Summary writes the tables of the run: calls and latency for each point, and
+// tables is those of the summary, and what takes the calls of every repeat to know.
+func tables(run *result.Run) ([]section, error) {
+	boxes, err := sandboxes(run)
+	if err != nil || len(boxes.Table.Rows) == 0 {
+		return summary(run), err
+	}
+	return append(summary(run), boxes), nil
+}
+
+// Summary writes what the metrics of the run say: calls and latency for each point, and
 // by function. With repeats, numbers are medians over repeats with the least
 // and the greatest below.
-func Summary(w io.Writer, run *result.Run) error {
-	for i, s := range summary(run) {
+func Summary(w io.Writer, run *result.Run) error { return write(w, summary(run)) }
+
+// Tables writes the Summary, and how near to the best possible sandboxes were kept. It reads the calls
+// of every repeat, one at a time.
+func Tables(w io.Writer, run *result.Run) error {
+	all, err := tables(run)
+	if err != nil {
+		return err
+	}
+	return write(w, all)
+}
+
+func write(w io.Writer, all []section) error {
+	for i, s := range all {
 		if i > 0 {
 			if _, err := fmt.Fprintln(w); err != nil {
 				return err
