@@ -2,29 +2,34 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// policies.txtar, which is simulated and run, names every policy there is.
+// The scripts, whose files are simulated and run, name every policy there is: gpus.txtar those of GPUs in
+// lists, policies.txtar each where it belongs.
 func TestEveryPolicyRuns(t *testing.T) {
-	const script = "testdata/script/policies.txtar"
-	text, err := os.ReadFile(script)
-	if err != nil {
-		t.Fatal(err)
+	file := func(script string) string {
+		text, err := os.ReadFile("testdata/script/" + script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, file, _ := strings.Cut(string(text), "-- all.ainur.hcl --")
+		return file
 	}
-	_, file, _ := strings.Cut(string(text), "-- all.ainur.hcl --")
+	gpus, all := file("gpus.txtar"), file("policies.txtar")
 	for _, e := range catalogue() {
 		kind := strings.TrimSuffix(e.Kind, " policy")
 		named := func(name string) bool {
-			return strings.Contains(file, kind+` = "`+name+`"`) || strings.Contains(file, kind+` "`+name+`"`)
+			quoted := `"` + name + `"`
+			if kind == "gpu_queue" || kind == "placement" {
+				return strings.Contains(gpus, quoted)
+			}
+			return strings.Contains(all, kind+" = "+quoted) || strings.Contains(all, kind+" "+quoted)
 		}
-		found := named(e.Name)
-		for _, other := range e.Aliases {
-			found = found || named(other)
-		}
-		if !found {
-			t.Errorf("%s %q is not run by %s", e.Kind, e.Name, script)
+		if !slices.ContainsFunc(append(e.Aliases, e.Name), named) {
+			t.Errorf("%s %q is run by no script", e.Kind, e.Name)
 		}
 	}
 }

@@ -65,6 +65,8 @@ gather() {
 	ls -l /proc/[0-9]*/exe 2>/dev/null | grep -F -e "-> $root/" | while IFS= read -r line; do
 		pid=${line#*/proc/}
 		pid=${pid%%/*}
+		# Of another host on this machine, where the same path is another file.
+		[ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] || continue
 		read -r stat 2>/dev/null <"/proc/$pid/stat" && say process "$stat"
 	done
 	for path in "$root" "$home"; do
