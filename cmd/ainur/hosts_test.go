@@ -282,7 +282,15 @@ func (s *onHosts) processes(h *labs.Host) (all, spaces []string) {
 func (s *onHosts) unchanged() {
 	s.Helper()
 	for _, h := range s.lab.Hosts {
-		if diff := cmp.Diff(s.before[h.Name], s.state(h)); diff != "" {
+		diff := cmp.Diff(s.before[h.Name], s.state(h))
+		for range 100 { // what a killed destroy had a host remove may take its time to end
+			if diff == "" {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+			diff = cmp.Diff(s.before[h.Name], s.state(h))
+		}
+		if diff != "" {
 			s.Errorf("%s is not as it was (-was +is):\n%s", h.Name, diff)
 		}
 	}
