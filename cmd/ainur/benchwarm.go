@@ -507,6 +507,7 @@ balancer "b" {
 function "f" {
   %s
   memory  = "64MiB"
+  cpus    = 0.125
   prewarm = 1
 }
 

@@ -17,10 +17,9 @@ import (
 // slack of 1 ns, nor the wake-up of the sender's thread makes the call late. A
 // CPU that was idle for long wakes up slowly, so a long gap gets more; but one
 // that looks at the clock is not there for the platform under test, so it does
-// that for a tenth of the time where calls are rare enough. BenchmarkOpenLoop
-// measures it.
+// that for a tenth of the time at most. BenchmarkOpenLoop measures it.
 func lead(gap time.Duration) time.Duration {
-	return min(max(gap/10, 80*time.Microsecond), 400*time.Microsecond)
+	return min(gap/10, 400*time.Microsecond)
 }
 
 // pacer waits for points in time far more exactly than time.Sleep, whose error
