@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
+	"github.com/ainur-faas/ainur/internal/stream"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 	"github.com/ainur-faas/ainur/orchestrator/result"
 	"github.com/ainur-faas/ainur/orchestrator/sim"
@@ -17,6 +18,7 @@ import (
 const (
 	warmPoint = "calibrate-warm" // executions of warm sandboxes, by how many run at a time
 	coldPoint = "calibrate-cold" // each in a new sandbox
+	loadPoint = "calibrate-load" // as the experiment calls
 	warmup    = "warmup"
 	alone     = "alone"
 )
@@ -26,8 +28,8 @@ func together(n int) string { return fmt.Sprintf("together_%d", n) }
 
 // CalibrationOf is the experiment that measures what simulations of exp take: the
 // functions of its first point on the first worker, each as often as any other, one call after another,
-// then as many at a time as the worker has cores, up to 16; and then every call in a new
-// sandbox. Each of these takes so long.
+// then as many at a time as the worker has cores, up to 16; then every call in a new
+// sandbox; and then the first point as it is, with other arrivals. Each of these takes so long.
 func CalibrationOf(exp *spec.Experiment, each time.Duration) (*spec.Experiment, error) {
 	from := exp.Points[0]
 	if len(from.Workers) == 0 || len(from.Functions) == 0 || len(from.Loads) == 0 {
@@ -52,7 +54,7 @@ func CalibrationOf(exp *spec.Experiment, each time.Duration) (*spec.Experiment, 
 
 	warmLoad := load
 	warmLoad.Phases = []spec.Phase{phase(warmup, 1, 0, each/4), phase(alone, 1, 5*time.Millisecond, each)}
-	for n := range min(16, int(worker.MilliCPU/1000)) {
+	for n := range coresOf(worker) {
 		warmLoad.Phases = append(warmLoad.Phases, phase(together(n+1), n+1, 0, each/2))
 	}
 	warm.Loads = []spec.Load{warmLoad}
@@ -63,9 +65,16 @@ func CalibrationOf(exp *spec.Experiment, each time.Duration) (*spec.Experiment, 
 	cold.Loads = []spec.Load{coldLoad}
 	cold.Workers[0].KeepAlive = spec.Named{Name: "ttl", Options: []byte(`{"idle":0}`)}
 
+	own := from
+	own.ID, own.Axes, own.Loads = loadPoint, nil, slices.Clone(from.Loads)
+	for i := range own.Loads {
+		shorten(&own.Loads[i], each)
+	}
+
 	c := *exp
-	c.Title, c.Repeat, c.Points, c.Budget = "Calibration of "+exp.Name, 1, []spec.Point{warm, cold}, spec.Budget{}
-	for i := range c.Points {
+	c.Title, c.Repeat, c.Points, c.Budget = "Calibration of "+exp.Name, 1, []spec.Point{warm, cold, own}, spec.Budget{}
+	c.Seed = stream.Derive(exp.Seed, "calibrate")
+	for i := range c.Points[:2] {
 		c.Points[i].Functions = slices.Clone(from.Functions)
 		for j := range c.Points[i].Functions {
 			c.Points[i].Functions[j].Prewarm = 0
@@ -74,9 +83,24 @@ func CalibrationOf(exp *spec.Experiment, each time.Duration) (*spec.Experiment, 
 	return &c, nil
 }
 
+// shorten lets a load take no longer than so long, all of its phases alike, and accepts whatever
+// becomes of it.
+func shorten(l *spec.Load, most time.Duration) {
+	var total time.Duration
+	for _, p := range l.Phases {
+		total += p.Duration
+	}
+	l.OnSaturation, l.LagLimit, l.Phases = "record", 0, slices.Clone(l.Phases)
+	for i := range l.Phases {
+		if p := &l.Phases[i]; total > most {
+			p.Duration = time.Duration(float64(p.Duration) * (most.Seconds() / total.Seconds()))
+		}
+	}
+}
+
 // Calibrate makes the calibration of a run of CalibrationOf.
 func Calibrate(run *result.Run) (*sim.Calibration, error) {
-	if len(run.Experiment.Points) != 2 || run.Experiment.Points[0].ID != warmPoint {
+	if len(run.Experiment.Points) != 3 || run.Experiment.Points[0].ID != warmPoint {
 		return nil, fmt.Errorf("run %s calibrates nothing", run.Manifest.RunID)
 	}
 	byPoint := map[string][]measure.Call{}
@@ -97,6 +121,8 @@ func Calibrate(run *result.Run) (*sim.Calibration, error) {
 		c.Host = facts.CPUModel
 	}
 	warm, cold := byPoint[warmPoint], byPoint[coldPoint]
+	own := crowdOf(byPoint[loadPoint], worker)
+	mean := map[string]float64{} // of executions alone, ns
 	for _, f := range point.Functions {
 		var s samples
 		for i := range warm {
@@ -116,11 +142,17 @@ func Calibrate(run *result.Run) (*sim.Calibration, error) {
 		if len(s.start)+len(s.gpuStart) == 0 {
 			return nil, fmt.Errorf("function %s did not complete a call in a new sandbox: calibrate for longer (--each)", f.Name)
 		}
-		c.Functions[f.Name] = s.measured()
+		for _, took := range s.exec {
+			mean[f.Name] += float64(took) / float64(len(s.exec))
+		}
+		c.Functions[f.Name] = own.of(f.Name, s.measured())
 	}
-	c.Slowdown = slowdown(warm, int(worker.MilliCPU/1000))
+	c.Slowdown = own.slowdown(mean, slowdown(warm, own.cores))
 	return c, nil
 }
+
+// coresOf is how many executions at a time a calibration knows of.
+func coresOf(w spec.Worker) int { return max(1, min(16, int(w.MilliCPU/1000))) }
 
 // whole reports whether a call completed and has all its phases.
 func whole(c *measure.Call) bool { return c.Status == measure.OK && c.Exec() != measure.Missing }
@@ -144,7 +176,7 @@ func slowdown(calls []measure.Call, cores int) []float64 {
 	}
 	base := means(together(1))
 	curve := []float64{1}
-	for n := 2; n <= min(16, cores); n++ {
+	for n := 2; n <= cores; n++ {
 		var with, without float64
 		for f, mean := range means(together(n)) {
 			if base[f] > 0 {

@@ -14,12 +14,13 @@ import (
 )
 
 // maxSamples bounds the samples of one distribution.
-const maxSamples = 2_000
+const maxSamples = 1_000
 
 // samples are the durations of the phases of one function.
 type samples struct {
-	request, start, dispatch, exec, finish, reply []time.Duration
-	gpuStart, gpuExec                             []time.Duration // of those on GPUs
+	sim.MeasuredOverheads
+	start, exec       []time.Duration
+	gpuStart, gpuExec []time.Duration // of those on GPUs
 }
 
 // Measured is the model that the completed calls of a finished run make: for
@@ -60,15 +61,15 @@ func Measured(run *result.Run) (*sim.Model, error) {
 // add takes the phases of a completed call, but for the wait in the queue, which the
 // simulation decides.
 func (s *samples) add(c *measure.Call) {
-	s.request = append(s.request, time.Duration(c.Queued-c.Sent))
+	s.Request = append(s.Request, time.Duration(c.Queued-c.Sent))
 	start, exec := s.of(c)
 	if c.ColdKind == "cold" {
 		*start = append(*start, time.Duration(c.SandboxReady-c.Dequeued))
 	}
 	*exec = append(*exec, time.Duration(c.Exec()))
-	s.dispatch = append(s.dispatch, time.Duration(c.ExecStart-c.SandboxReady))
-	s.finish = append(s.finish, time.Duration(c.Replied-c.ExecEnd))
-	s.reply = append(s.reply, time.Duration(c.Received-c.Replied))
+	s.Dispatch = append(s.Dispatch, time.Duration(c.ExecStart-c.SandboxReady))
+	s.Finish = append(s.Finish, time.Duration(c.Replied-c.ExecEnd))
+	s.Reply = append(s.Reply, time.Duration(c.Received-c.Replied))
 }
 
 // of is where the start-up and the execution of a call belong.
@@ -81,10 +82,14 @@ func (s *samples) of(c *measure.Call) (start, exec *[]time.Duration) {
 
 func (s *samples) measured() sim.Measured {
 	return sim.Measured{
-		GPUStart: thin(s.gpuStart), GPUExec: thin(s.gpuExec),
-		Request: thin(s.request), Start: thin(s.start), Dispatch: thin(s.dispatch),
-		Exec: thin(s.exec), Finish: thin(s.finish), Reply: thin(s.reply),
+		MeasuredOverheads: thinned(s.MeasuredOverheads),
+		Start:             thin(s.start), Exec: thin(s.exec), GPUStart: thin(s.gpuStart), GPUExec: thin(s.gpuExec),
 	}
+}
+
+// thinned thins all that o has.
+func thinned(o sim.MeasuredOverheads) sim.MeasuredOverheads {
+	return sim.MeasuredOverheads{Lag: thin(o.Lag), Request: thin(o.Request), Dispatch: thin(o.Dispatch), Finish: thin(o.Finish), Reply: thin(o.Reply)}
 }
 
 // thin sorts d and, where it is long, leaves maxSamples of it that are evenly apart in its order.

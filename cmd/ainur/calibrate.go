@@ -20,8 +20,8 @@ func (c *cli) calibrateCommand() *cobra.Command {
 		Use:   "calibrate [PATH]",
 		Short: "Measure on a real worker what simulations take: phases of a call, and how executions slow each other down",
 		Long: `Runs the functions of an experiment on its first worker, each as often as any other: one call at
-a time, as many at a time as the worker has cores, and each in a new sandbox. What was measured goes
-to a file for ainur simulate --from FILE, and simulate { calibrate = "FILE" }.`,
+a time, as many at a time as the worker has cores, and each in a new sandbox; then its first point
+with other arrivals. What was measured goes to a file for ainur simulate --from FILE, and simulate { calibrate = "FILE" }.`,
 		Example: `  ainur calibrate exp.ainur.hcl --out calibration.json
   ainur simulate exp.ainur.hcl --from calibration.json
   ainur run exp.ainur.hcl

@@ -39,7 +39,7 @@ func TestNoPolicyBeatsTheBound(t *testing.T) {
 			p.Functions, mix = append(p.Functions, f), append(mix, spec.Weight{Function: f.Name, Weight: 1 / float64(n)})
 			m.Functions[f.Name] = sim.FunctionModel{
 				Exec: spec.Dist{Kind: "exponential", Mean: time.Duration(rapid.IntRange(1, 40).Draw(t, "exec")) * time.Millisecond}, Start: spec.Dist{Mean: 20 * time.Millisecond},
-				Finish: spec.Dist{Mean: time.Millisecond}, Dispatch: spec.Dist{Mean: time.Millisecond},
+				Overheads: sim.Overheads{Finish: spec.Dist{Mean: time.Millisecond}, Dispatch: spec.Dist{Mean: time.Millisecond}},
 			}
 		}
 		p.Loads = []spec.Load{{Name: "l", Target: "w", Mix: mix, Timeout: time.Second, Phases: []spec.Phase{{

@@ -49,7 +49,7 @@ func AzureLike(functions, workers, calls int) (*spec.Point, Model) {
 		p.Functions = append(p.Functions, spec.Function{Name: name, MilliCPU: 1000, Memory: 170 * spec.MiB, Timeout: time.Minute})
 		m.Functions[name] = FunctionModel{
 			Exec:  spec.Dist{Kind: "lognormal", Mean: time.Duration(mean * 1e9), CV: 0.5},
-			Start: spec.Dist{Mean: 200 * time.Millisecond}, Request: overhead, Dispatch: overhead, Finish: overhead, Reply: overhead,
+			Start: spec.Dist{Mean: 200 * time.Millisecond}, Overheads: Overheads{Request: overhead, Dispatch: overhead, Finish: overhead, Reply: overhead},
 		}
 		mix = append(mix, spec.Weight{Function: name, Weight: weight})
 	}

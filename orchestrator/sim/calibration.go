@@ -26,33 +26,52 @@ type Calibration struct {
 
 // Measured are durations of the phases of a function, from least to greatest.
 type Measured struct {
-	Request  []time.Duration `json:"request_ns"`
+	MeasuredOverheads
 	Start    []time.Duration `json:"start_ns"`
-	Dispatch []time.Duration `json:"dispatch_ns"`
 	Exec     []time.Duration `json:"exec_ns"`
-	Finish   []time.Duration `json:"finish_ns"`
-	Reply    []time.Duration `json:"reply_ns"`
 	GPUStart []time.Duration `json:"gpu_start_ns,omitempty"` // on a GPU
 	GPUExec  []time.Duration `json:"gpu_exec_ns,omitempty"`  // likewise; without any as on CPU
+
+	Crowded []MeasuredOverheads `json:"crowded,omitempty"` // by how many executions ran on the worker, 1 first
+}
+
+// MeasuredOverheads are durations of Overheads, from least to greatest.
+type MeasuredOverheads struct {
+	Lag      []time.Duration `json:"lag_ns,omitempty"`
+	Request  []time.Duration `json:"request_ns"`
+	Dispatch []time.Duration `json:"dispatch_ns"`
+	Finish   []time.Duration `json:"finish_ns"`
+	Reply    []time.Duration `json:"reply_ns"`
+}
+
+func (m *MeasuredOverheads) all() [][]time.Duration {
+	return [][]time.Duration{m.Lag, m.Request, m.Dispatch, m.Finish, m.Reply}
+}
+
+func (m *MeasuredOverheads) model() Overheads {
+	return Overheads{
+		Lag: empirical(m.Lag), Request: empirical(m.Request), Dispatch: empirical(m.Dispatch), Finish: empirical(m.Finish), Reply: empirical(m.Reply),
+	}
+}
+
+func empirical(d []time.Duration) spec.Dist {
+	if len(d) == 0 {
+		return spec.Dist{}
+	}
+	return spec.Dist{Kind: "empirical", Samples: d}
 }
 
 // Model draws from what was measured.
 func (m Measured) Model() FunctionModel {
-	empirical := func(d []time.Duration) spec.Dist {
-		if len(d) == 0 {
-			return spec.Dist{}
-		}
-		return spec.Dist{Kind: "empirical", Samples: d}
-	}
 	var gpu *GPUModel
 	if len(m.GPUExec) > 0 {
 		gpu = &GPUModel{Start: empirical(m.GPUStart), Exec: empirical(m.GPUExec)}
 	}
-	return FunctionModel{
-		GPU:     gpu,
-		Request: empirical(m.Request), Start: empirical(m.Start), Dispatch: empirical(m.Dispatch),
-		Exec: empirical(m.Exec), Finish: empirical(m.Finish), Reply: empirical(m.Reply),
+	model := FunctionModel{Overheads: m.model(), Start: empirical(m.Start), Exec: empirical(m.Exec), GPU: gpu}
+	for i := range m.Crowded {
+		model.Crowded = append(model.Crowded, m.Crowded[i].model())
 	}
+	return model
 }
 
 // Model is what simulations take.
@@ -103,7 +122,11 @@ func (c *Calibration) check(path string) error {
 		if len(f.Exec)+len(f.GPUExec) == 0 {
 			return fmt.Errorf("calibration %s: function %q has no exec_ns", path, name)
 		}
-		for _, all := range [][]time.Duration{f.Request, f.Start, f.Dispatch, f.Exec, f.Finish, f.Reply, f.GPUStart, f.GPUExec} {
+		measured := append(f.all(), f.Start, f.Exec, f.GPUStart, f.GPUExec)
+		for i := range f.Crowded {
+			measured = append(measured, f.Crowded[i].all()...)
+		}
+		for _, all := range measured {
 			for _, d := range all {
 				if d < 0 {
 					return fmt.Errorf("calibration %s: function %q has a duration of %v", path, name, d)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/agent/worker"
+	"github.com/ainur-faas/ainur/loadgen/arrival"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 )
 
@@ -17,8 +18,6 @@ type call struct {
 	function *function
 	dispatch time.Duration
 	exec     time.Duration
-	finish   time.Duration
-	reply    time.Duration
 	node     *node  // that has it; nil before and after
 	member   uint64 // of the balancer, that it was sent to
 	running  bool
@@ -136,6 +135,7 @@ func (c *call) started(a worker.Action) {
 	}
 	c.row.Dequeued = int64(a.Dequeued - c.load.began)
 	c.row.SandboxReady = c.time()
+	c.dispatch = arrival.Draw(c.overheads().Dispatch, c.function.dispatch)
 	c.row.ExecStart = c.row.SandboxReady + int64(c.dispatch)
 }
 
@@ -148,14 +148,26 @@ func (c *call) finished() {
 		c.row.Error = fmt.Sprintf("no reply within the function's timeout of %v", c.function.Timeout)
 		c.row.ExecEnd = measure.Missing
 	}
-	c.leave()
-	c.after(c.reply, callAnswered)
+	c.answer()
 }
 
 func (c *call) refused(why string) {
 	c.row.Status, c.row.Error = measure.Refused, why
+	c.answer()
+}
+
+func (c *call) answer() {
+	reply := arrival.Draw(c.overheads().Reply, c.function.reply)
 	c.leave()
-	c.after(c.reply, callAnswered)
+	c.after(reply, callAnswered)
+}
+
+// overheads are those that begin now.
+func (c *call) overheads() *Overheads {
+	if c.node == nil {
+		return &c.function.model.Overheads
+	}
+	return c.function.model.beside(c.node.processor.running)
 }
 
 // expire ends a call whose caller has waited long enough.

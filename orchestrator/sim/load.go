@@ -17,7 +17,7 @@ const startAllowance = 30 * time.Second
 // defaultMaxInFlight caps an open load that sets no max_in_flight, live as here.
 const defaultMaxInFlight = 10_000
 
-// load is a load generator in virtual time. It is never late: lag is 0.
+// load is a load generator in virtual time.
 type load struct {
 	run       *run
 	spec      *spec.Load
@@ -126,6 +126,7 @@ type client struct {
 	phase    *phase
 	draws    *arrival.Client
 	function string // that it calls next
+	thought  bool   // before it, so that the generator may be late
 }
 
 func (c *client) next() {
@@ -135,7 +136,7 @@ func (c *client) next() {
 		l.clients--
 		return
 	}
-	c.function = function
+	c.function, c.thought = function, think > 0
 	l.run.after(think, c, clientCalls, 0)
 }
 
@@ -147,8 +148,7 @@ func (l *load) send(p *spec.Phase, name string, from *client) {
 	now := int64(l.run.now - l.began)
 	c := l.run.calls.add()
 	c.load, c.function, c.client = l, f, from
-	c.dispatch, c.exec = arrival.Draw(f.model.Dispatch, f.dispatch), arrival.Draw(f.model.Exec, f.exec)
-	c.finish, c.reply = arrival.Draw(f.model.Finish, f.finish), arrival.Draw(f.model.Reply, f.reply)
+	c.exec = arrival.Draw(f.model.Exec, f.exec)
 	c.row = measure.Call{
 		Load: l.spec.Name, Phase: p.Name, Record: p.Record, Seq: l.sent, Function: name, Intended: now, Sent: now,
 		Accepted: measure.Missing, Queued: measure.Missing, Dequeued: measure.Missing, SandboxReady: measure.Missing,
@@ -168,5 +168,9 @@ func (l *load) send(p *spec.Phase, name string, from *client) {
 	}
 	l.inFlight++
 	l.run.deadlinesOf(cmp.Or(l.spec.Timeout, f.Timeout+startAllowance)).add(c)
-	c.after(arrival.Draw(f.model.Request, f.request), callDelivered)
+	overheads := f.model.beside(l.run.beside())
+	if from == nil || from.thought {
+		c.row.Sent += int64(arrival.Draw(overheads.Lag, f.lag))
+	}
+	c.after(time.Duration(c.row.Sent-now)+arrival.Draw(overheads.Request, f.request), callDelivered)
 }

@@ -123,7 +123,7 @@ func (n *node) executed(c *call) {
 	}
 	n.processor.end(c)
 	c.row.ExecEnd = c.time()
-	n.run.after(c.finish, c, callFinished, uint64(c.id))
+	n.run.after(arrival.Draw(c.overheads().Finish, c.function.finish), c, callFinished, uint64(c.id))
 }
 
 // finished ends c on this worker.

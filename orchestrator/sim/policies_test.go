@@ -82,7 +82,7 @@ func scenario(t *rapid.T) (*spec.Point, sim.Model) {
 		few := spec.Dist{Kind: "uniform", Max: ms}
 		m.Functions[name] = sim.FunctionModel{
 			Exec:  rapid.SampledFrom([]spec.Dist{{Mean: mean}, {Kind: "exponential", Mean: mean}, {Kind: "lognormal", Mean: mean, CV: 2}}).Draw(t, "distribution"),
-			Start: spec.Dist{Kind: "exponential", Mean: time.Duration(rapid.IntRange(1, 100).Draw(t, "start")) * ms}, Request: few, Dispatch: few, Finish: few, Reply: few,
+			Start: spec.Dist{Kind: "exponential", Mean: time.Duration(rapid.IntRange(1, 100).Draw(t, "start")) * ms}, Overheads: sim.Overheads{Request: few, Dispatch: few, Finish: few, Reply: few},
 		}
 	}
 	p.Loads = []spec.Load{{

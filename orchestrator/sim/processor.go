@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ainur-faas/ainur/internal/minheap"
+	"github.com/ainur-faas/ainur/loadgen/arrival"
 )
 
 // processor is the cores of a node. Executions that run at the same time slow each
@@ -45,7 +46,7 @@ func (p *processor) alone(c *call) {
 		took, c.limited = limit, true
 	}
 	c.row.ExecEnd = c.row.ExecStart + int64(took)
-	c.after(c.dispatch+took+c.finish, callFinished)
+	c.after(c.dispatch+took+arrival.Draw(c.overheads().Finish, c.function.finish), callFinished)
 }
 
 // run runs c, sharing.

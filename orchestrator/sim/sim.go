@@ -25,14 +25,31 @@ import (
 // be waited for (loadgen/measure has their names). From Dispatch to Finish the call
 // holds its sandbox and the CPU that the function asks for.
 type FunctionModel struct {
-	Request  spec.Dist `json:"request"`  // to the queue of the agent
-	Start    spec.Dist `json:"start"`    // to make a sandbox ready
-	Dispatch spec.Dist `json:"dispatch"` // from a ready sandbox to user code
-	Exec     spec.Dist `json:"exec"`     // user code
-	Finish   spec.Dist `json:"finish"`   // from there to the agent's reply
-	Reply    spec.Dist `json:"reply"`    // back to the load generator
+	Overheads
+	Start spec.Dist `json:"start"` // to make a sandbox ready
+	Exec  spec.Dist `json:"exec"`  // user code
 
-	GPU *GPUModel `json:"gpu,omitempty"` // on a GPU; nil: there they are as long
+	// Crowded are the overheads that begin while the worker executes, by how many run: those beside 1
+	// first. More than it names are as the last. None: they are as long as ever.
+	Crowded []Overheads `json:"crowded,omitempty"`
+	GPU     *GPUModel   `json:"gpu,omitempty"` // on a GPU; nil: there they are as long
+}
+
+// Overheads are the phases of a call that are neither a start-up nor user code.
+type Overheads struct {
+	Lag      spec.Dist `json:"lag,omitzero"` // of the load generator
+	Request  spec.Dist `json:"request"`      // to the queue of the agent
+	Dispatch spec.Dist `json:"dispatch"`     // from a ready sandbox to user code
+	Finish   spec.Dist `json:"finish"`       // from there to the agent's reply
+	Reply    spec.Dist `json:"reply"`        // back to the load generator
+}
+
+// beside are the overheads that begin while so many executions run.
+func (m *FunctionModel) beside(executions int) *Overheads {
+	if executions == 0 || len(m.Crowded) == 0 {
+		return &m.Overheads
+	}
+	return &m.Crowded[min(executions, len(m.Crowded))-1]
 }
 
 // GPUModel is the phases that last otherwise on a GPU.
@@ -152,7 +169,7 @@ type function struct {
 	id    worker.FunctionID // on every node
 	model FunctionModel
 
-	request, dispatch, exec, finish, reply, gpu *rand.Rand
+	lag, request, dispatch, exec, finish, reply, gpu *rand.Rand
 }
 
 // memory is what a sandbox uses after a call, measure.Missing when the profile does not say.
@@ -187,6 +204,15 @@ func (r *run) deadlinesOf(limit time.Duration) *deadlines {
 	return d
 }
 
+// beside is how many executions the load generator shares its cores with, as it did where the
+// model was measured: those of the only worker.
+func (r *run) beside() int {
+	if len(r.nodes) > 1 {
+		return 0
+	}
+	return r.nodes[0].processor.running
+}
+
 func newRun(c Config) (*run, error) {
 	if err := c.Model.Covers(c.Point); err != nil {
 		return nil, err
@@ -200,7 +226,7 @@ func newRun(c Config) (*run, error) {
 		chance := func(phase string) *rand.Rand { return stream.New(c.Seed, "sim", phase, f.Name) }
 		fn := &function{
 			Function: f, model: c.Model.Functions[f.Name],
-			request: chance("request"), dispatch: chance("dispatch"), exec: chance("exec"), finish: chance("finish"), reply: chance("reply"), gpu: chance("gpu"),
+			lag: chance("lag"), request: chance("request"), dispatch: chance("dispatch"), exec: chance("exec"), finish: chance("finish"), reply: chance("reply"), gpu: chance("gpu"),
 		}
 		r.functions[f.Name] = fn
 		functions = append(functions, fn)

@@ -112,12 +112,12 @@ func busyPoint(seed uint64) (*spec.Point, sim.Model) {
 	m := sim.Model{Functions: map[string]sim.FunctionModel{}}
 	for i := range 3 {
 		name := fmt.Sprint("f", i)
+		few := spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2}
 		p.Functions = append(p.Functions, spec.Function{Name: name, MilliCPU: 500 * int64(i+1), Memory: 64 * spec.MiB, Timeout: 60 * ms})
 		p.Loads[0].Mix = append(p.Loads[0].Mix, spec.Weight{Function: name, Weight: 1.0 / 3})
 		m.Functions[name] = sim.FunctionModel{
 			Exec: spec.Dist{Kind: "lognormal", Mean: 10 * ms, CV: 2}, Start: spec.Dist{Kind: "exponential", Mean: 30 * ms},
-			Request: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2}, Reply: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2},
-			Dispatch: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2}, Finish: spec.Dist{Kind: "uniform", Min: ms / 20, Max: ms / 2},
+			Overheads: sim.Overheads{Request: few, Reply: few, Dispatch: few, Finish: few},
 		}
 	}
 	p.Loads[0].Timeout = 200 * ms
@@ -296,7 +296,7 @@ func TestSlowdown(t *testing.T) {
 		slowdown []float64
 		want     time.Duration
 	}{{nil, 10 * ms}, {[]float64{1, 1, 1, 1}, 10 * ms}, {[]float64{1}, 40 * ms}, {[]float64{1, 1}, 20 * ms}, {[]float64{1, 1.5, 2, 2.5}, 25 * ms}} {
-		m := models("f", sim.FunctionModel{Exec: spec.Dist{Mean: 10 * ms}, Dispatch: spec.Dist{Mean: ms}, Finish: spec.Dist{Mean: 2 * ms}})
+		m := models("f", sim.FunctionModel{Exec: spec.Dist{Mean: 10 * ms}, Overheads: sim.Overheads{Dispatch: spec.Dist{Mean: ms}, Finish: spec.Dist{Mean: 2 * ms}}})
 		m.Slowdown = tt.slowdown
 		calls, _ := run(t, p, m, 1)
 		if len(calls) != 4 {
