@@ -55,6 +55,11 @@ experiment "poisson_mix" {
   cluster = cluster.here
   worker  = worker.node
   load    = load.mix
-  repeat  = 3
+  repeat  = 5
   seed    = 7
+}
+
+assert "none_lost" {
+  that  = load.mix.failed == 0
+  error = "${load.mix.failed} calls failed."
 }

@@ -153,10 +153,7 @@ func (m *Module) Experiment(name string, engine schema.Engine) (*spec.Experiment
 	if in := base.find("experiment." + name); in != nil {
 		base.fill(exp, in)
 		if simulated != nil {
-			exp.Simulate = spec.Simulate{Jobs: int(decode.Get[int64](simulated.Block, "jobs")), Records: decode.Get[string](simulated.Block, "records")}
-			if file := decode.Get[string](simulated.Block, "calibrate"); file != "" {
-				exp.Simulate.Calibration = simulated.in.m.path(file)
-			}
+			exp.Simulate = simulated.simulate(exp.Points)
 		}
 		base.checkSeed(name)
 	}
@@ -326,6 +323,50 @@ func (e *evaluator) simulation(name string) *instance {
 	return nil
 }
 
+// simulate is how the block says that points are simulated.
+func (in *instance) simulate(points []spec.Point) spec.Simulate {
+	s := spec.Simulate{Jobs: int(decode.Get[int64](in.Block, "jobs")), Records: decode.Get[string](in.Block, "records")}
+	if file := decode.Get[string](in.Block, "calibrate"); file != "" {
+		s.Calibration = in.in.m.path(file)
+	}
+	if n := decode.Get[*decode.Block](in.Block, "network"); n != nil {
+		s.Network = spec.Network{RTT: decode.Get[time.Duration](n, "rtt"), Bandwidth: decode.Get[int64](n, "bandwidth")}
+	}
+	if b := in.One("cold_start"); b != nil {
+		model := decode.Get[spec.Dist](b, "model")
+		s.ColdStart = &model
+	}
+	for _, p := range points {
+		for _, w := range p.Workers {
+			if b := in.hostModel(w.Host); b != nil && decode.Get[float64](b, "speed") != 1 {
+				if s.Speeds == nil {
+					s.Speeds = map[string]float64{}
+				}
+				s.Speeds[w.Host] = decode.Get[float64](b, "speed")
+			}
+		}
+	}
+	return s
+}
+
+// hostModel is the block with the facts of a host: the first that names it, or the first that names
+// none. It is nil without one, and of a nil instance.
+func (in *instance) hostModel(host string) (model *decode.Block) {
+	if in == nil {
+		return nil
+	}
+	for _, b := range in.All("host_model") {
+		named := decode.Get[[]string](b, "hosts")
+		if slices.ContainsFunc(named, func(id string) bool { return strings.HasSuffix(id, ".host."+host) }) {
+			return b
+		}
+		if model == nil && !b.Attrs["hosts"].Given {
+			model = b
+		}
+	}
+	return model
+}
+
 // Facts of a simulated host that says nothing about itself.
 const (
 	modelCores  = 16
@@ -337,12 +378,6 @@ const (
 func (e *evaluator) simulate(name string, s *instance) {
 	ask := e.hosts
 	model := spec.Facts{PhysicalCores: modelCores, LogicalCores: modelCores, Sockets: 1, NUMANodes: 1, MemoryTotal: modelMemory}
-	declared := s != nil && (s.One("host_model") != nil || s.Attrs["like"].Given)
-	if declared && s.One("host_model") != nil {
-		b := s.One("host_model")
-		cores := int(decode.Get[int64](b, "cores"))
-		model.PhysicalCores, model.LogicalCores, model.MemoryTotal = cores, cores, decode.Get[spec.Bytes](b, "memory")
-	}
 	warned := false
 	e.hosts = func(h spec.Host) (spec.Facts, bool) {
 		if ask != nil && h.Connection == "local" {
@@ -350,7 +385,13 @@ func (e *evaluator) simulate(name string, s *instance) {
 				return facts, true
 			}
 		}
-		if !declared && !warned {
+		if b := s.hostModel(h.Name); b != nil {
+			model := model
+			cores := int(decode.Get[int64](b, "cores"))
+			model.PhysicalCores, model.LogicalCores, model.MemoryTotal = cores, cores, decode.Get[spec.Bytes](b, "memory")
+			return model, true
+		}
+		if !warned {
 			warned = true
 			at := e.m.blocks[addr{"experiment", name}].DefRange()
 			e.report(diag.Problem{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ainur-faas/ainur/hcl/spec"
@@ -14,11 +15,12 @@ import (
 	"github.com/ainur-faas/ainur/orchestrator/sim"
 )
 
-// The points and phases of an experiment that calibrates.
+// The points and phases of an experiment that calibrates. A machine is not equally fast from minute
+// to minute, so the load comes before, between and after the others.
 const (
 	warmPoint = "calibrate-warm" // executions of warm sandboxes, by how many run at a time
 	coldPoint = "calibrate-cold" // each in a new sandbox
-	loadPoint = "calibrate-load" // as the experiment calls
+	loadPoint = "calibrate-load" // as the experiment calls; with a number after it
 	warmup    = "warmup"
 	alone     = "alone"
 )
@@ -29,7 +31,7 @@ func together(n int) string { return fmt.Sprintf("together_%d", n) }
 // CalibrationOf is the experiment that measures what simulations of exp take: the
 // functions of its first point on the first worker, each as often as any other, one call after another,
 // then as many at a time as the worker has cores, up to 16; then every call in a new
-// sandbox; and then the first point as it is, with other arrivals. Each of these takes so long.
+// sandbox; and before, between and after these the first point as it is, with other arrivals. Each of these takes so long.
 func CalibrationOf(exp *spec.Experiment, each time.Duration) (*spec.Experiment, error) {
 	from := exp.Points[0]
 	if len(from.Workers) == 0 || len(from.Functions) == 0 || len(from.Loads) == 0 {
@@ -65,16 +67,19 @@ func CalibrationOf(exp *spec.Experiment, each time.Duration) (*spec.Experiment, 
 	cold.Loads = []spec.Load{coldLoad}
 	cold.Workers[0].KeepAlive = spec.Named{Name: "ttl", Options: []byte(`{"idle":0}`)}
 
-	own := from
-	own.ID, own.Axes, own.Loads = loadPoint, nil, slices.Clone(from.Loads)
-	for i := range own.Loads {
-		shorten(&own.Loads[i], each)
+	own := func(n int) spec.Point {
+		p := from
+		p.ID, p.Axes, p.Loads = loadPoint+strconv.Itoa(n), nil, slices.Clone(from.Loads)
+		for i := range p.Loads {
+			shorten(&p.Loads[i], each)
+		}
+		return p
 	}
 
 	c := *exp
-	c.Title, c.Repeat, c.Points, c.Budget = "Calibration of "+exp.Name, 1, []spec.Point{warm, cold, own}, spec.Budget{}
+	c.Title, c.Repeat, c.Points, c.Budget = "Calibration of "+exp.Name, 1, []spec.Point{own(1), warm, own(2), cold, own(3)}, spec.Budget{}
 	c.Seed = stream.Derive(exp.Seed, "calibrate")
-	for i := range c.Points[:2] {
+	for _, i := range []int{1, 3} {
 		c.Points[i].Functions = slices.Clone(from.Functions)
 		for j := range c.Points[i].Functions {
 			c.Points[i].Functions[j].Prewarm = 0
@@ -100,7 +105,7 @@ func shorten(l *spec.Load, most time.Duration) {
 
 // Calibrate makes the calibration of a run of CalibrationOf.
 func Calibrate(run *result.Run) (*sim.Calibration, error) {
-	if len(run.Experiment.Points) != 3 || run.Experiment.Points[0].ID != warmPoint {
+	if !slices.ContainsFunc(run.Experiment.Points, func(p spec.Point) bool { return p.ID == warmPoint }) {
 		return nil, fmt.Errorf("run %s calibrates nothing", run.Manifest.RunID)
 	}
 	byPoint := map[string][]measure.Call{}
@@ -121,7 +126,7 @@ func Calibrate(run *result.Run) (*sim.Calibration, error) {
 		c.Host = facts.CPUModel
 	}
 	warm, cold := byPoint[warmPoint], byPoint[coldPoint]
-	own := crowdOf(byPoint[loadPoint], worker)
+	own := crowdOf(worker, byPoint[loadPoint+"1"], byPoint[loadPoint+"2"], byPoint[loadPoint+"3"])
 	mean := map[string]float64{} // of executions alone, ns
 	for _, f := range point.Functions {
 		var s samples
@@ -145,9 +150,12 @@ func Calibrate(run *result.Run) (*sim.Calibration, error) {
 		for _, took := range s.exec {
 			mean[f.Name] += float64(took) / float64(len(s.exec))
 		}
-		c.Functions[f.Name] = own.of(f.Name, s.measured())
+		c.Functions[f.Name] = s.measured()
 	}
-	c.Slowdown = own.slowdown(mean, slowdown(warm, own.cores))
+	c.Slowdown = own.fit(mean, slowdown(warm, own.cores))
+	for name, alone := range c.Functions {
+		c.Functions[name] = own.of(name, alone)
+	}
 	return c, nil
 }
 

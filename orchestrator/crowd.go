@@ -27,17 +27,26 @@ type crowd struct {
 	starts, ends []int64 // of executions, sorted
 	// overheads of warm sandboxes, by executions under way and function; "" is all of them.
 	overheads []map[string]*sim.MeasuredOverheads
+	execs     map[string][]time.Duration // how long executions had taken alone, by function; once fit
 }
 
-func crowdOf(calls []measure.Call, worker spec.Worker) *crowd {
+// crowdOf is the crowd of calls that were made one list after the other.
+func crowdOf(worker spec.Worker, lists ...[]measure.Call) *crowd {
 	c := &crowd{cores: coresOf(worker)}
 	for range c.cores + 1 {
 		c.overheads = append(c.overheads, map[string]*sim.MeasuredOverheads{})
 	}
-	for i := range calls {
-		if one := &calls[i]; whole(one) && one.Host == worker.Name && !strings.HasPrefix(one.Device, "gpu") {
-			c.calls, c.starts, c.ends = append(c.calls, one), append(c.starts, one.ExecStart), append(c.ends, one.ExecEnd)
+	began := int64(0)
+	for _, calls := range lists {
+		last := began
+		for i := range calls {
+			if whole(&calls[i]) && calls[i].Host == worker.Name && !strings.HasPrefix(calls[i].Device, "gpu") {
+				one := later(calls[i], began)
+				c.calls, c.starts, c.ends = append(c.calls, one), append(c.starts, one.ExecStart), append(c.ends, one.ExecEnd)
+				last = max(last, one.Received)
+			}
 		}
+		began = last + 1
 	}
 	slices.Sort(c.starts)
 	slices.Sort(c.ends)
@@ -57,6 +66,14 @@ func crowdOf(calls []measure.Call, worker spec.Worker) *crowd {
 	return c
 }
 
+// later is a whole call that was made so much later.
+func later(c measure.Call, by int64) *measure.Call {
+	for _, at := range []*int64{&c.Intended, &c.Sent, &c.Queued, &c.SandboxReady, &c.ExecStart, &c.ExecEnd, &c.Replied, &c.Received} {
+		*at += by
+	}
+	return &c
+}
+
 // running is how many executions were under way at t.
 func (c *crowd) running(t int64) int {
 	until := func(all []int64) int { return sort.Search(len(all), func(i int) bool { return all[i] > t }) }
@@ -71,8 +88,11 @@ func (c *crowd) at(t int64, function string) *sim.MeasuredOverheads {
 	return level[function]
 }
 
-// of gives m, which was measured alone, the overheads that the function met in the crowd.
+// of gives m, which was measured alone, what the function met in the crowd.
 func (c *crowd) of(function string, m sim.Measured) sim.Measured {
+	if execs := c.execs[function]; len(execs) >= enough {
+		m.Exec = thin(execs)
+	}
 	m.MeasuredOverheads = c.pick(function, 0, m.MeasuredOverheads)
 	last := m.MeasuredOverheads
 	for running := 1; running <= c.cores; running++ {
@@ -104,13 +124,16 @@ func (c *crowd) pick(function string, running int, otherwise sim.MeasuredOverhea
 	}
 }
 
-// slowdown is how many times as long as alone executions took beside others, where curve is that of
+// fit is how many times as long as alone executions took beside others, where curve is that of
 // executions that did nothing else. mean is how long each function's takes alone.
 //
 // Of a call it is known how long it ran beside how many, and not how much of its work got done
 // beside how many. So both are estimated in turn: the work of each call is divided by the curve, and the curve is
 // the time at each level over the work that was done there. What it was measured with too little stays.
-func (c *crowd) slowdown(mean map[string]float64, curve []float64) []float64 {
+//
+// What each call then had taken alone is kept too. Other than what was measured alone it has all that
+// befalls executions beside others and that a curve does not say, so that drawn from it and slowed down they vary as they did.
+func (c *crowd) fit(mean map[string]float64, curve []float64) []float64 {
 	times := c.times(len(curve))
 	seen := make([]int, len(curve))
 	for _, at := range times {
@@ -137,6 +160,15 @@ func (c *crowd) slowdown(mean map[string]float64, curve []float64) []float64 {
 				curve[level] = took[level] / work[level]
 			}
 		}
+	}
+	c.execs = map[string][]time.Duration{}
+	for i, at := range times {
+		alone := 0.0
+		for level, t := range at {
+			alone += t / curve[level]
+		}
+		name := c.calls[i].Function
+		c.execs[name] = append(c.execs[name], time.Duration(alone))
 	}
 	return curve
 }

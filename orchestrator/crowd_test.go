@@ -43,13 +43,18 @@ func TestCrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	c := crowdOf(calls, worker)
-	for n, got := range c.slowdown(map[string]float64{"f": 10e6}, []float64{1, 1, 1, 1}) {
+	c := crowdOf(worker, calls, calls)
+	curve := c.fit(map[string]float64{"f": 10e6}, []float64{1, 1, 1, 1})
+	for n, got := range curve {
 		if want := model.Slowdown[n]; math.Abs(got/want-1) > 0.05 {
 			t.Errorf("slowdown of %d is %.3f, want %.3f", n+1, got, want)
 		}
 	}
-	fitted := c.of("f", sim.Measured{}).Model()
+	measured := c.of("f", sim.Measured{})
+	if p50 := float64(measured.Exec[len(measured.Exec)/2]) / 10e6; math.Abs(p50/math.Ln2-1) > 0.05 {
+		t.Errorf("half of the executions alone take up to %.3f of their mean, want ln 2", p50)
+	}
+	fitted := measured.Model()
 	for n := range 5 {
 		got, want := fitted.Crowded[max(0, n-1)], overheads(n)
 		if n == 0 {

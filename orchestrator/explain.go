@@ -111,8 +111,8 @@ func resimulate(ctx context.Context, run *result.Run, step result.Step, call *me
 		return nil, err
 	}
 	i := slices.IndexFunc(run.Experiment.Points, func(p spec.Point) bool { return p.ID == step.Point })
-	s := newSimulation(models, "")
-	return sim.Explain(ctx, sim.Config{Point: &run.Experiment.Points[i], Model: models[i], Seed: step.Seed, Traces: s.calls}, call)
+	s := newSimulation(models, run.Experiment.Simulate)
+	return sim.Explain(ctx, s.config(&run.Experiment.Points[i], step.Seed, models[i]), call)
 }
 
 func explain(p *spec.Point, repeat int, calls []measure.Call, c measure.Call) *Explanation {

@@ -49,7 +49,7 @@ func Simulate(ctx context.Context, exp *spec.Experiment, model *sim.Model, o Opt
 		}
 	}
 	x.jobs = cmp.Or(exp.Simulate.Jobs, runtime.GOMAXPROCS(0))
-	x.engine = newSimulation(models, exp.Simulate.Records)
+	x.engine = newSimulation(models, exp.Simulate)
 	return x.execute(ctx)
 }
 
@@ -65,34 +65,37 @@ func modelsOf(exp *spec.Experiment, model *sim.Model) ([]sim.Model, error) {
 			if err := model.Covers(&exp.Points[i]); err != nil {
 				return nil, err
 			}
-			continue
+		} else {
+			declared, err := sim.Declared(&exp.Points[i])
+			if err != nil {
+				return nil, err
+			}
+			models[i] = declared
 		}
-		declared, err := sim.Declared(&exp.Points[i])
-		if err != nil {
-			return nil, err
+		if start := exp.Simulate.ColdStart; start != nil {
+			models[i] = models[i].Starting(*start)
 		}
-		models[i] = declared
 	}
 	return models, nil
 }
 
 // simulation is the engine of virtual time. Repeats are independent of each other.
 type simulation struct {
-	models    []sim.Model // by point
-	aggregate bool        // no record of a call or decision is kept
+	models []sim.Model // by point
+	how    spec.Simulate
 
 	mu     sync.Mutex
 	traces map[string]*trace.Trace // by path
 	logs   map[plan.Step][]byte    // SHA-256 of decision logs
 }
 
-func newSimulation(models []sim.Model, records string) *simulation {
-	return &simulation{models: models, aggregate: records == "aggregate", traces: map[string]*trace.Trace{}, logs: map[plan.Step][]byte{}}
+func newSimulation(models []sim.Model, how spec.Simulate) *simulation {
+	return &simulation{models: models, how: how, traces: map[string]*trace.Trace{}, logs: map[plan.Step][]byte{}}
 }
 
 // SimulateOnce simulates one repeat of point, with its records in the folder dir.
 func SimulateOnce(ctx context.Context, point *spec.Point, model sim.Model, seed uint64, records, dir string) (spec.RepeatMetrics, error) {
-	out, err := newSimulation([]sim.Model{model}, records).repeat(ctx, point, plan.Step{Repeat: 1, Seed: seed}, dir)
+	out, err := newSimulation([]sim.Model{model}, spec.Simulate{Records: records}).repeat(ctx, point, plan.Step{Repeat: 1, Seed: seed}, dir)
 	return out.metrics, err
 }
 
@@ -107,20 +110,19 @@ func (s *simulation) repeat(ctx context.Context, point *spec.Point, step plan.St
 	var ended sim.Result
 	simulate := func(log io.Writer, add func(*measure.Call) error) (err error) {
 		sum := sha256.New()
-		ended, err = sim.Run(ctx, sim.Config{
-			Point: point, Model: s.models[step.Point], Seed: step.Seed, Traces: s.calls, Log: io.MultiWriter(log, sum),
-			Record: func(c *measure.Call) error {
-				summaries[c.Load].Add(c)
-				return add(c)
-			},
-		})
+		c := s.config(point, step.Seed, s.models[step.Point])
+		c.Log, c.Record = io.MultiWriter(log, sum), func(c *measure.Call) error {
+			summaries[c.Load].Add(c)
+			return add(c)
+		}
+		ended, err = sim.Run(ctx, c)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.logs[step] = sum.Sum(nil)
 		return err
 	}
 	var err error
-	if s.aggregate {
+	if s.how.Records == "aggregate" { // no record of a call or decision is kept
 		err = simulate(io.Discard, func(*measure.Call) error { return nil })
 	} else {
 		err = atomicfile.Write(filepath.Join(dir, "decisions.log"), 0o644, func(log io.Writer) error {
@@ -147,6 +149,11 @@ func (s *simulation) repeat(ctx context.Context, point *spec.Point, step plan.St
 		}
 	}
 	return out, nil
+}
+
+// config is a repeat that is not yet recorded.
+func (s *simulation) config(point *spec.Point, seed uint64, model sim.Model) sim.Config {
+	return sim.Config{Point: point, Model: model, Seed: seed, Traces: s.calls, Speeds: s.how.Speeds, Network: s.how.Network}
 }
 
 func (s *simulation) calls(t *spec.Trace) (arrival.Calls, error) {

@@ -237,28 +237,26 @@ var workload = []*Block{
 		Type: "simulate", Label: "name", Doc: "How an experiment runs in virtual time.",
 		Attrs: []Attr{
 			{Name: "engine", Type: enum("ainur-sim"), Default: `"ainur-sim"`},
-			{Name: "clock", Type: enum("virtual", "scaled").lacking(Simulated, "scaled"), Default: `"virtual"`, Doc: "scaled sleeps in between"},
-			{Name: "speed", Type: positive(Number), Default: "1", Lacking: Simulated, Doc: "of a scaled clock"},
-			{Name: "workers", Type: whole(1, 100_000), Lacking: Simulated, Doc: "how many, instead of the experiment's"},
-			{Name: "like", Type: ref("host"), Doc: "a host whose facts every simulated host has"},
 			{Name: "calibrate", Type: plain(String), Doc: "file of `ainur calibrate`, whose durations stand in the place of all profiles"},
 			{Name: "network", Type: fields(
 				Attr{Name: "rtt", Type: plain(Duration), Default: `"0s"`},
 				Attr{Name: "bandwidth", Type: positive(Bits)},
-			), Lacking: Simulated, Doc: "between the hosts: `{ rtt = \"120us\", bandwidth = \"25Gbit/s\" }`"},
+			), Doc: "between any two of load generator, balancer and worker: `{ rtt = \"120us\", bandwidth = \"25Gbit/s\" }`"},
 			{Name: "jobs", Type: whole(1, 4096), Doc: "repeats at a time; default: the cores of this machine"},
 			{Name: "records", Type: enum("all", "aggregate"), Default: `"all"`, Doc: "aggregate writes no calls and no decision log: only metrics, latency histograms, and the hash of the log"},
 		},
 		Blocks: []*Block{
 			{
-				Type: "host_model", Once: true, Doc: "The facts of every simulated host that cannot be asked.",
+				Type: "host_model", Doc: "The facts of simulated hosts that cannot be asked.",
 				Attrs: []Attr{
+					{Name: "hosts", Type: ref("host").many(), Doc: "which; default: all that no other host_model names"},
 					{Name: "cores", Type: whole(1, 10_000), Default: "16", Doc: "physical and logical"},
 					{Name: "memory", Type: positive(Bytes), Default: `"64GiB"`},
+					{Name: "speed", Type: positive(Number), Default: "1", Doc: "0.5 takes twice as long for everything that profiles or a calibration say"},
 				},
 			},
 			{
-				Type: "cold_start", Once: true, Lacking: Simulated, Doc: "How long sandboxes take to start.",
+				Type: "cold_start", Once: true, Doc: "How long sandboxes take to start, whatever profiles or a calibration say.",
 				Attrs: []Attr{{Name: "model", Type: plain(Dist), Required: true}},
 			},
 		},

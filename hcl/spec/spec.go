@@ -66,6 +66,16 @@ type Simulate struct {
 	Records string `json:"records,omitempty"` // "all", also when "", or "aggregate"
 	// Calibration is the file that durations are drawn from, "" = the functions' profiles.
 	Calibration string `json:"calibration,omitempty"`
+	// Speeds are of hosts by name, relative to profiles and calibrations; a host without one has 1.
+	Speeds    map[string]float64 `json:"speeds,omitempty"`
+	Network   Network            `json:"network,omitzero"`
+	ColdStart *Dist              `json:"cold_start,omitempty"` // how long starts take; nil: as profiles say
+}
+
+// Network is what lies between two hosts. The zero value takes no time.
+type Network struct {
+	RTT       time.Duration `json:"rtt_ns"`
+	Bandwidth int64         `json:"bandwidth"` // bits per second; 0 is without limit
 }
 
 // Budget is what an experiment may cost; 0 is no limit.

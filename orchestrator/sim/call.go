@@ -18,8 +18,10 @@ type call struct {
 	function *function
 	dispatch time.Duration
 	exec     time.Duration
+	reply    time.Duration
 	node     *node  // that has it; nil before and after
-	member   uint64 // of the balancer, that it was sent to
+	route    *node  // that the balancer sent it to; nil before, and once the balancer knows that it is over
+	member   uint64 // of the balancer, that route is
 	running  bool
 	limited  bool // it ends at the function's time limit
 	ended    bool
@@ -90,6 +92,10 @@ func (c *call) happen(what happening, id uint64) {
 	switch what {
 	case callDelivered:
 		c.deliver()
+	case callRouted:
+		c.arrive(c.route)
+	case callPassed:
+		c.passed()
 	case callDispatched:
 		c.node.processor.run(c)
 	case callLimited:
@@ -115,14 +121,28 @@ func (c *call) deliver() {
 		return
 	}
 	r := c.load.run
-	c.node = r.nodes[0]
-	if r.router != nil {
-		if c.node = r.router.pick(c); c.node == nil {
-			c.refused("no worker is a member of the balancer")
-			return
-		}
+	if r.router == nil {
+		c.arrive(r.nodes[0])
+		return
 	}
-	c.row.Host = c.node.name
+	if c.route = r.router.pick(c); c.route == nil {
+		c.refused("no worker is a member of the balancer")
+		return
+	}
+	if hop := r.hop(c.row.BytesOut); hop > 0 {
+		c.after(hop, callRouted)
+		return
+	}
+	c.arrive(c.route)
+}
+
+// arrive is the call's arrival at a worker.
+func (c *call) arrive(n *node) {
+	if c.ended {
+		return
+	}
+	c.node = n
+	c.row.Host = n.name
 	c.row.Accepted, c.row.Queued = c.time(), c.time()
 	c.node.handle(worker.Arrive{Invocation: c.id, Function: c.function.id})
 }
@@ -135,7 +155,8 @@ func (c *call) started(a worker.Action) {
 	}
 	c.row.Dequeued = int64(a.Dequeued - c.load.began)
 	c.row.SandboxReady = c.time()
-	c.dispatch = arrival.Draw(c.overheads().Dispatch, c.function.dispatch)
+	c.dispatch = c.node.takes(arrival.Draw(c.overheads().Dispatch, c.function.dispatch))
+	c.exec = c.node.takes(c.exec)
 	c.row.ExecStart = c.row.SandboxReady + int64(c.dispatch)
 }
 
@@ -156,10 +177,21 @@ func (c *call) refused(why string) {
 	c.answer()
 }
 
+// answer sends the reply of the worker, or of the balancer.
 func (c *call) answer() {
-	reply := arrival.Draw(c.overheads().Reply, c.function.reply)
+	c.reply = arrival.Draw(c.overheads().Reply, c.function.reply) + c.load.run.hop(0)
+	c.node = nil
+	if hop := c.load.run.hop(0); c.route != nil && hop > 0 {
+		c.after(hop, callPassed)
+		return
+	}
+	c.passed()
+}
+
+// passed is the reply at the balancer, where there is one.
+func (c *call) passed() {
 	c.leave()
-	c.after(reply, callAnswered)
+	c.after(c.reply, callAnswered)
 }
 
 // overheads are those that begin now.
@@ -172,8 +204,9 @@ func (c *call) overheads() *Overheads {
 
 // expire ends a call whose caller has waited long enough.
 func (c *call) expire() {
-	if n := c.node; n != nil {
-		c.leave()
+	n := c.node
+	c.leave()
+	if n != nil {
 		n.giveUp(c)
 	}
 	c.row.Status, c.row.Error = measure.Timeout, "the caller's deadline passed"
@@ -186,10 +219,10 @@ func (c *call) expire() {
 
 // leave takes the call from its node and from the balancer's count.
 func (c *call) leave() {
-	if r := c.load.run.router; r != nil && c.node != nil {
-		r.done(c)
+	if c.route != nil {
+		c.load.run.router.done(c)
 	}
-	c.node = nil
+	c.node, c.route = nil, nil
 }
 
 func (c *call) end() {

@@ -20,9 +20,11 @@ const (
 	nextArrives
 	clientCalls
 	callDelivered
+	callRouted
 	callDispatched
 	callExecuted
 	callFinished
+	callPassed
 	callLimited
 	callAnswered
 	sandboxUp

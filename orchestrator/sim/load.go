@@ -172,5 +172,5 @@ func (l *load) send(p *spec.Phase, name string, from *client) {
 	if from == nil || from.thought {
 		c.row.Sent += int64(arrival.Draw(overheads.Lag, f.lag))
 	}
-	c.after(time.Duration(c.row.Sent-now)+arrival.Draw(overheads.Request, f.request), callDelivered)
+	c.after(time.Duration(c.row.Sent-now)+arrival.Draw(overheads.Request, f.request)+l.run.hop(c.row.BytesOut), callDelivered)
 }

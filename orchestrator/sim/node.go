@@ -23,15 +23,16 @@ type node struct {
 	processor *processor
 	actions   []worker.Action
 	tick      time.Duration // planned; 0 when none
+	speed     float64       // how many times as fast as the model; 0 is 1
 }
 
-func newNode(r *run, w spec.Worker, functions []*function, slowdown []float64) (*node, error) {
+func newNode(r *run, w spec.Worker, functions []*function, slowdown []float64, speed float64) (*node, error) {
 	config, err := worker.Configured(w)
 	if err != nil {
 		return nil, err
 	}
 	config.Seed = stream.Derive(r.seed, "sim", "policies", w.Name)
-	n := &node{run: r, name: w.Name, functions: functions, gpus: w.GPU.Count > 0, core: worker.New(config)}
+	n := &node{run: r, name: w.Name, functions: functions, gpus: w.GPU.Count > 0, core: worker.New(config), speed: speed}
 	n.processor = &processor{node: n, slowdown: slowdown}
 	for _, f := range functions {
 		id, err := n.core.Register(worker.Registered(f.Function))
@@ -83,7 +84,7 @@ func (n *node) handle(ev worker.Event) {
 			}
 		case worker.Create:
 			took := arrival.Draw(n.functions[a.Function-1].model.startOn(a.Device), n.starts[a.Function-1])
-			n.run.after(took, n, sandboxUp, uint64(a.Sandbox))
+			n.run.after(n.takes(took), n, sandboxUp, uint64(a.Sandbox))
 		case worker.Remove:
 			n.run.after(0, n, sandboxRemoved, uint64(a.Sandbox))
 		case worker.Fail:
@@ -99,10 +100,18 @@ func (n *node) handle(ev worker.Event) {
 	}
 }
 
+// takes is how long something takes here that the model says takes d.
+func (n *node) takes(d time.Duration) time.Duration {
+	if n.speed == 0 {
+		return d
+	}
+	return time.Duration(float64(d) / n.speed)
+}
+
 // startOnGPU runs c on a device, where those that run on CPU do not slow it down.
 func (n *node) startOnGPU(c *call, device int) {
 	if g := c.function.model.GPU; g != nil {
-		c.exec = arrival.Draw(g.Exec, c.function.gpu)
+		c.exec = n.takes(arrival.Draw(g.Exec, c.function.gpu))
 	}
 	c.row.Device = gpuNames[device-1]
 	n.processor.alone(c)
@@ -123,7 +132,7 @@ func (n *node) executed(c *call) {
 	}
 	n.processor.end(c)
 	c.row.ExecEnd = c.time()
-	n.run.after(arrival.Draw(c.overheads().Finish, c.function.finish), c, callFinished, uint64(c.id))
+	n.run.after(n.takes(arrival.Draw(c.overheads().Finish, c.function.finish)), c, callFinished, uint64(c.id))
 }
 
 // finished ends c on this worker.

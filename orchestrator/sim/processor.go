@@ -46,7 +46,7 @@ func (p *processor) alone(c *call) {
 		took, c.limited = limit, true
 	}
 	c.row.ExecEnd = c.row.ExecStart + int64(took)
-	c.after(c.dispatch+took+arrival.Draw(c.overheads().Finish, c.function.finish), callFinished)
+	c.after(c.dispatch+took+p.node.takes(arrival.Draw(c.overheads().Finish, c.function.finish)), callFinished)
 }
 
 // run runs c, sharing.

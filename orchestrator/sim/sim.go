@@ -80,6 +80,20 @@ type Model struct {
 	Slowdown []float64 `json:"slowdown,omitempty"`
 }
 
+// Starting is m with another time that sandboxes take to start, on any device.
+func (m Model) Starting(d spec.Dist) Model {
+	m.Functions = maps.Clone(m.Functions)
+	for _, name := range slices.Sorted(maps.Keys(m.Functions)) {
+		f := m.Functions[name]
+		f.Start = d
+		if f.GPU != nil {
+			f.GPU = &GPUModel{Start: d, Exec: f.GPU.Exec}
+		}
+		m.Functions[name] = f
+	}
+	return m
+}
+
 // Covers returns an error that names a function of the point that the model does not know.
 func (m *Model) Covers(p *spec.Point) error {
 	for _, f := range p.Functions {
@@ -115,9 +129,12 @@ type TraceReader func(t *spec.Trace) (arrival.Calls, error)
 type Config struct {
 	Point  *spec.Point
 	Model  Model
-	Seed   uint64 // of this repeat; the live run of the same seed has the same arrivals
-	Traces TraceReader
-	Log    io.Writer // receives the decision log, a line a decision
+	Speeds map[string]float64 // of hosts by name, relative to that of the model; a host without one has 1
+	// Network is between any two of load generator, balancer and worker. A link has no queue.
+	Network spec.Network
+	Seed    uint64 // of this repeat; the live run of the same seed has the same arrivals
+	Traces  TraceReader
+	Log     io.Writer // receives the decision log, a line a decision
 	// Record receives each call once it has ended, in the order in which they were made,
 	// without Point, Repeat and TID. It must not keep it. Its error ends the simulation.
 	Record func(*measure.Call) error
@@ -192,6 +209,7 @@ type run struct {
 	deadlines map[time.Duration]*deadlines // by time limit
 	log       *decisionLog
 	point     string // ID
+	network   spec.Network
 	watch     *watch // nil where nothing is explained
 }
 
@@ -213,13 +231,22 @@ func (r *run) beside() int {
 	return r.nodes[0].processor.running
 }
 
+// hop is how long a message of so many bytes takes from one host to another.
+func (r *run) hop(bytes int64) time.Duration {
+	d := r.network.RTT / 2
+	if r.network.Bandwidth > 0 {
+		d += time.Duration(float64(bytes) * 8e9 / float64(r.network.Bandwidth))
+	}
+	return d
+}
+
 func newRun(c Config) (*run, error) {
 	if err := c.Model.Covers(c.Point); err != nil {
 		return nil, err
 	}
 	r := &run{
 		seed: c.Seed, functions: map[string]*function{}, calls: calls{first: 1, next: 1},
-		deadlines: map[time.Duration]*deadlines{}, log: newDecisionLog(c.Log), point: c.Point.ID, watch: c.watch,
+		deadlines: map[time.Duration]*deadlines{}, log: newDecisionLog(c.Log), point: c.Point.ID, network: c.Network, watch: c.watch,
 	}
 	functions := make([]*function, 0, len(c.Point.Functions))
 	for _, f := range c.Point.Functions {
@@ -232,7 +259,7 @@ func newRun(c Config) (*run, error) {
 		functions = append(functions, fn)
 	}
 	for _, w := range c.Point.Workers {
-		n, err := newNode(r, w, functions, c.Model.Slowdown)
+		n, err := newNode(r, w, functions, c.Model.Slowdown, c.Speeds[w.Host])
 		if err != nil {
 			return nil, fmt.Errorf("worker %s: %w", w.Name, err)
 		}
