@@ -44,18 +44,21 @@ func call(f int, execCPU, execGPU, waitCPU, waitGPU float64) *placement.Call {
 	return &placement.Call{Function: f, Interval: time.Second, CPU: side(execCPU, waitCPU), GPU: side(execGPU, waitGPU), Tokens: 4}
 }
 
-func TestRules(t *testing.T) {
+// rule is where a policy that has seen nothing places a call.
+type rule struct {
+	policy string
+	call   *placement.Call
+	want   placement.Compute
+}
+
+func rules() []rule {
 	waits := func(c *placement.Call, n int) *placement.Call { c.GPU.Waiting = n; return c }
 	start := func(c *placement.Call, onCPU, onGPU time.Duration) *placement.Call {
 		c.CPU.Service += onCPU
 		c.GPU.Service += onGPU
 		return c
 	}
-	for _, tt := range []struct {
-		policy string
-		call   *placement.Call
-		want   placement.Compute
-	}{
+	return []rule{
 		{"always_cpu", call(1, 9, 1, 9, 0), cpu},
 		{"always_gpu", call(1, 1, 9, 0, 9), gpu},
 		{"all", call(1, 1, 9, 0, 9), placement.Both},
@@ -84,9 +87,60 @@ func TestRules(t *testing.T) {
 		{"landlord", call(1, 9, 1, 0, 0), gpu},
 		{"landlord_fixed", call(1, 9, 1, 0, 0), gpu},
 		{"mwua", call(1, 1, 9, 0, 0), cpu},
-	} {
+	}
+}
+
+func TestRules(t *testing.T) {
+	for _, tt := range rules() {
 		if got := build(t, tt.policy).Place(tt.call); got != tt.want {
 			t.Errorf("%s: %v for %+v, want %v", tt.policy, got, *tt.call, tt.want)
+		}
+	}
+}
+
+// A policy in the place of another breaks one of its rules.
+func TestRulesCatchMutants(t *testing.T) {
+	for policy, mutants := range map[string][]string{
+		"always_cpu":     {"always_gpu", "all", "shortest_exec", "est_completion", "speedup"},
+		"always_gpu":     {"always_cpu", "all", "shortest_exec", "est_completion", "speedup"},
+		"all":            {"always_cpu", "always_gpu", "est_completion"},
+		"shortest_exec":  {"est_completion", "speedup", "est_speedup", "always_cpu", "always_gpu", "all"},
+		"est_completion": {"shortest_exec", "speedup", "est_speedup", "always_cpu", "always_gpu", "all"},
+		"speedup":        {"est_speedup", "shortest_exec", "est_completion", "always_cpu", "always_gpu"},
+		"est_speedup":    {"speedup", "shortest_exec", "est_completion", "always_cpu", "always_gpu"},
+		"popular":        {"least_popular", "always_cpu"},
+		"least_popular":  {"popular", "always_gpu"},
+		"popular_queue":  {"popular", "least_popular", "always_cpu", "always_gpu"},
+		"popular_est":    {"popular", "least_popular", "always_cpu", "always_gpu"},
+		"mice":           {"shortest_exec", "est_completion", "speedup", "always_cpu", "always_gpu"},
+	} {
+		for _, mutant := range mutants {
+			if !slices.ContainsFunc(rules(), func(r rule) bool { return r.policy == policy && build(t, mutant).Place(r.call) != r.want }) {
+				t.Errorf("%s obeys all rules of %s", mutant, policy)
+			}
+		}
+	}
+}
+
+// The threshold follows the speed-ups that come, which one that stays does not.
+func TestRunningAverage(t *testing.T) {
+	follows := func(p placement.Placer) bool {
+		for _, step := range []struct {
+			speedup float64
+			want    placement.Compute
+		}{{12, gpu}, {9, gpu}, {6, cpu}, {2, cpu}, {1, cpu}, {3, gpu}} { // the mean is 8, 8.5, 7.25, 4.6, 2.8 and 2.9
+			if p.Place(call(1, step.speedup, 1, 0, 0)) != step.want {
+				return false
+			}
+		}
+		return true
+	}
+	if !follows(build(t, `running_avg_speedup {"ratio": 4, "weight": 0.5}`)) {
+		t.Error("it does not follow")
+	}
+	for _, mutant := range []string{"est_speedup", "speedup", "queue_adjusted", "est_completion", `running_avg_speedup {"ratio": 4, "weight": 0.1}`} {
+		if follows(build(t, mutant)) {
+			t.Errorf("%s follows", mutant)
 		}
 	}
 }
@@ -143,58 +197,68 @@ func TestQueueAdjusted(t *testing.T) {
 }
 
 func TestPopular(t *testing.T) {
-	p := build(t, `popular {"share": 0.2}`)
-	least := build(t, `least_popular {"share": 0.2}`)
-	top := build(t, "top_avg")
-	place := func(f int, interval time.Duration) [3]placement.Compute {
-		c := call(f, 1, 1, 0, 0)
-		c.Interval = interval
-		return [3]placement.Compute{p.Place(c), least.Place(c), top.Place(c)}
-	}
-	var often, seldom [3]placement.Compute
-	for i := range 200 { // function 1 has nine of ten calls
-		if i%10 == 9 {
-			seldom = place(2, 9*time.Second)
-		} else {
-			often = place(1, time.Second)
+	for policy, want := range map[string][2]placement.Compute{ // of the one that is called often, and of the other
+		`popular {"share": 0.2}`: {gpu, cpu}, `popular_est {"share": 0.2}`: {gpu, cpu}, `popular_queue {"share": 0.2}`: {gpu, cpu}, "top_avg": {gpu, cpu},
+		`least_popular {"share": 0.2}`: {cpu, gpu},
+		// Mutants: what is not by share places them alike.
+		"est_completion": {gpu, gpu}, "always_cpu": {cpu, cpu}, `popular {"share": 0.05}`: {gpu, gpu},
+	} {
+		p, got := build(t, policy), [2]placement.Compute{}
+		for i := range 200 { // function 1 has nine of ten calls
+			f, interval := 1, time.Second
+			if i%10 == 9 {
+				f, interval = 2, 9*time.Second
+			}
+			c := call(f, 2, 1, 0, 0)
+			c.Interval = interval
+			got[f-1] = p.Place(c)
 		}
-	}
-	if want := [3]placement.Compute{cpu, gpu, cpu}; seldom != want {
-		t.Errorf("the one that is called seldom is on %v, want %v", seldom, want)
-	}
-	if want := [3]placement.Compute{gpu, cpu, gpu}; often != want {
-		t.Errorf("the one that is called often is on %v, want %v", often, want)
+		if got != want {
+			t.Errorf("%s: %v, want %v", policy, got, want)
+		}
 	}
 }
 
 // The draw has the chances that the rates say, and not those of the other device.
 func TestHitTput(t *testing.T) {
-	p, n := build(t, "hit_tput"), 0
-	c := call(1, 4, 1, 0, 0)
-	c.CPU.Warm, c.GPU.Warm = 0.8, 0.4 // rates 0.2 and 0.4
-	for range 30_000 {
-		if p.Place(c) == gpu {
-			n++
+	share := func(p placement.Placer) float64 {
+		n, c := 0, call(1, 4, 1, 0, 0)
+		c.CPU.Warm, c.GPU.Warm = 0.8, 0.4 // rates 0.2 and 0.4
+		for range 30_000 {
+			if p.Place(c) == gpu {
+				n++
+			}
 		}
+		return float64(n) / 30_000
 	}
-	if share := float64(n) / 30_000; math.Abs(share-2.0/3) > 0.01 {
-		t.Errorf("GPUs have a share of %g, want 2/3", share)
+	if got := share(build(t, "hit_tput")); math.Abs(got-2.0/3) > 0.01 {
+		t.Errorf("GPUs have a share of %g, want 2/3", got)
+	}
+	for name, mutant := range map[string]placement.Placer{"random": build(t, "random"), "est_completion": build(t, "est_completion"), "the other device": other{build(t, "hit_tput")}} {
+		if got := share(mutant); math.Abs(got-2.0/3) <= 0.01 {
+			t.Errorf("%s gives GPUs a share of %g", name, got)
+		}
 	}
 }
 
 // Mice moves its size until both are given the same.
 func TestMiceBalances(t *testing.T) {
-	p := build(t, `mice {"size": 10000000000, "step": 100000000, "every": 10}`)
-	random := rand.New(rand.NewPCG(5, 6))
-	var work [2]float64
-	for i := range 20_000 {
-		exec := random.Float64() * 10
-		if on := p.Place(call(1, exec, exec/2, 0, 0)); i >= 10_000 {
-			work[on] += map[placement.Compute]float64{cpu: exec, gpu: exec / 2}[on]
+	for policy, want := range map[string]bool{
+		`mice {"size": 10000000000, "step": 100000000, "every": 10}`: true, `mice {"size": 0, "step": 100000000, "every": 10}`: true,
+		// Mutants: a size that stays, or none.
+		`mice {"size": 10000000000, "step": 0}`: false, `mice {"size": 0, "step": 0}`: false, "shortest_exec": false, "always_cpu": false,
+	} {
+		p, random := build(t, policy), rand.New(rand.NewPCG(5, 6))
+		var work [2]float64
+		for i := range 20_000 {
+			exec := random.Float64() * 10
+			if on := p.Place(call(1, exec, exec/2, 0, 0)); i >= 10_000 {
+				work[on] += map[placement.Compute]float64{cpu: exec, gpu: exec / 2}[on]
+			}
 		}
-	}
-	if ratio := work[cpu] / work[gpu]; ratio < 0.5 || ratio > 2 {
-		t.Errorf("work of %v", work)
+		if ratio := work[cpu] / work[gpu]; (ratio > 0.5 && ratio < 2) != want {
+			t.Errorf("%s: work of %v", policy, work)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 type gpus struct {
 	queue   gpuqueue.Queue
 	placer  placement.Placer
+	placed  Placement // the last
 	devices []*device
 	tokens  int                    // of all devices
 	waiting map[uint64]*invocation // in queue, by Seq
@@ -175,8 +176,9 @@ func (w *Worker) place(now time.Duration, it *invocation) placement.Compute {
 	where := f.Compute
 	item := w.item(now, f.gpu)
 	if where == placement.Both {
-		call := w.sides(now, f, it.item, item)
-		where = g.placer.Place(&call)
+		g.placed.Invocation, g.placed.Call = it.id, w.sides(now, f, it.item, item)
+		where = g.placer.Place(&g.placed.Call)
+		g.placed.Where = where
 	}
 	if where == placement.CPU {
 		return where

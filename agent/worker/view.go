@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/queue"
 )
 
@@ -33,6 +34,21 @@ func (it *invocation) call() Call {
 		c.Item = it.gpu.item
 	}
 	return c
+}
+
+// Placement is a choice of the placement policy, and what it saw.
+type Placement struct {
+	Invocation InvocationID
+	Call       placement.Call
+	Where      placement.Compute
+}
+
+// Placed returns how an invocation was placed, false unless it is the last that was.
+func (w *Worker) Placed(id InvocationID) (Placement, bool) {
+	if w.gpus == nil || w.gpus.placed.Invocation != id {
+		return Placement{}, false
+	}
+	return w.gpus.placed, true
 }
 
 // Queue returns what waits, in order; that which the limits of functions hold back is not among it.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/ainur-faas/ainur/agent/placement"
 	"github.com/ainur-faas/ainur/agent/worker"
 	"github.com/ainur-faas/ainur/loadgen/measure"
 )
@@ -136,6 +137,9 @@ func (w *watch) after(n *node, ev worker.Event, actions []worker.Action) {
 // joins is the decision about the place in the queue.
 func (w *watch) joins(n *node, c worker.Call) {
 	w.waits = true
+	if p, ok := n.core.Placed(c.Invocation); ok {
+		w.places(n, p)
+	}
 	inputs := []string{"no execution was seen yet"}
 	if c.Item.Known {
 		inputs = []string{"execution expected: " + c.Item.Exec.String(), "with a start where none is idle: " + c.Item.Expected.String()}
@@ -158,6 +162,24 @@ func (w *watch) joins(n *node, c worker.Call) {
 	}
 	w.queue = slices.Insert(w.queue, place, c)
 	w.decide("queue", n.name, inputs, w.scored(w.queue), fmt.Sprintf("place %d of %d", place+1, len(w.queue)))
+}
+
+// places is the decision between CPU and GPU.
+func (w *watch) places(n *node, p worker.Placement) {
+	score := func(s placement.Side) string {
+		if !s.Known {
+			return fmt.Sprintf("never executed there, %d waiting", s.Waiting)
+		}
+		return fmt.Sprintf("wait %v, then %v of which %v execution, %d waiting", s.Wait, s.Service, s.Exec, s.Waiting)
+	}
+	inputs := []string{
+		"function " + w.call.function.Name, fmt.Sprintf("%d invocations may run on GPUs at a time", p.Call.Tokens),
+		fmt.Sprintf("%d functions wait for a GPU", p.Call.Active),
+	}
+	w.decide("placement", n.name, inputs, []Scored{
+		{Name: "cpu", Score: score(p.Call.CPU), Chosen: p.Where != placement.GPU},
+		{Name: "gpu", Score: score(p.Call.GPU), Chosen: p.Where != placement.CPU},
+	}, p.Where.String())
 }
 
 // occupancy is what of a worker is in use.
